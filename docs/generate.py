@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from generate_gateway import control_api, gateway_errors, gateway_routes
 from generate_alerts import alerts
+from generate_gateway import control_api, gateway_errors, gateway_routes
 from generate_metrics import metrics
 
 if TYPE_CHECKING:

@@ -65,7 +65,9 @@ def _condition(rule: "Rule") -> Iterator[str]:
             yield f"{when.measure.title.lower()}: {when.bound:g} or more in {format_seconds(when.window_s)}."
         case Above() as when:
             during = f" over {format_seconds(when.window_s)}" if when.window_s else ""
-            yield f"{when.measure.title}{during}: {when.bound:.0%} or more of {_BOUNDS[str(when.per)]}.".replace("%", " %")
+            yield f"{when.measure.title}{during}: {when.bound:.0%} or more of {_BOUNDS[str(when.per)]}.".replace(
+                "%", " %"
+            )
         case Fewer(none=True):
             yield "no replica is ready, although there should be some, and the model is not being fetched."
         case Fewer():

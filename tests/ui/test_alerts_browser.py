@@ -56,16 +56,16 @@ def test_a_broken_source_is_shown_within_two_seconds_with_its_cause(browser: Bro
     visitor = Visitor(browser, stack)
     page = visitor.visit("/")
     alerts = page.get_by_role("region", name="alert")
-    expect(alerts.get_by_text("The model of model/chat cannot be fetched")).to_be_visible()
+    expect(alerts.get_by_text("The model of model/chat cannot be fetched", exact=True)).to_be_visible()
     stack.write(BROKEN.replace("NAME", "other"), "other.yaml")
     wait_for(lambda: "model/other" in listed(stack), timeout_s=60)
     began = time.monotonic()
-    expect(alerts.get_by_text("The model of model/other cannot be fetched")).to_be_visible(timeout=2000)
+    expect(alerts.get_by_text("The model of model/other cannot be fetched", exact=True)).to_be_visible(timeout=2000)
     assert time.monotonic() - began < 2
     expect(alerts.get_by_text("http://127.0.0.1:9/other.gguf cannot be reached").first).to_be_visible()
     alerts.get_by_role("link", name="model/other").click()
     page.wait_for_url(f"{stack.url}/ui/services/model/other")
-    expect(page.get_by_text("The model of model/other cannot be fetched")).to_be_visible()
+    expect(page.get_by_text("The model of model/other cannot be fetched", exact=True)).to_be_visible()
     (stack.specs / "other.yaml").unlink()
     wait_for(lambda: "model/other" not in listed(stack), timeout_s=60)
     assert visitor.complaints == []
@@ -114,7 +114,7 @@ def test_the_receivers_are_tested_with_a_button(browser: Browser, stack: Stack, 
 def test_a_viewer_sees_alerts_and_changes_nothing(browser: Browser, stack: Stack) -> None:
     visitor = Visitor(browser, stack, role="view")
     page = visitor.visit("/alerts")
-    expect(page.get_by_text("The model of model/chat cannot be fetched")).to_be_visible()
+    expect(page.get_by_text("The model of model/chat cannot be fetched", exact=True)).to_be_visible()
     assert page.locator("[data-alert]").count() == 0
     visitor.context.close()
 

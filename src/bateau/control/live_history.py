@@ -1,4 +1,4 @@
-"""The history of measures, with what is known at this moment: the numbers of replicas, and restarts.
+"""The history of measures, with the present numbers of replicas and restarts.
 
 Called by wiring.alerts. Pure.
 

@@ -31,7 +31,7 @@ from bateau.domain.measures import (
 )
 from bateau.domain.slo import LATENCY_SHARE, Slo
 
-# As Prometheus' rules have them: `critical` wakes somebody, `warning` can wait for the morning.
+# As Prometheus' rules have them: `critical` wakes the person on call, `warning` can wait for the morning.
 Severity = Literal["critical", "warning"]
 # The bounds of a service that come from its spec.
 Bound = Literal["cpu", "memory", "queue"]
@@ -166,7 +166,7 @@ FAST: Final = (
     Window(long_s=6 * HOUR_S, short_s=30 * MINUTE_S, factor=6),
 )
 SLOW_WINDOWS: Final = (Window(long_s=3 * DAY_S, short_s=6 * HOUR_S, factor=1),)
-# Why requests fail: the causes of the ends of processes before what follows from them.
+# Why requests fail: the ends of processes come before their consequences.
 _CRASHES: Final = ("OutOfMemory", "Restarted", "BackOff", "Unready", "Failed", "Stopped")
 _CHANGES: Final = ("Released", "RolledBack", "Scaled")
 _TRAFFIC: Final = (*_CRASHES, *_CHANGES, "LimitReached")
@@ -203,7 +203,7 @@ RULES: Final[Sequence[Rule]] = (
         severity="critical",
         when=Fewer(measure=REPLICAS_READY, than=REPLICAS_WANTED, none=True),
         summary="No replica of {subject} is ready",
-        description="`bateau status {subject}` has the reason, and `bateau logs {subject}` the output of the replicas.",
+        description="`bateau status` has the reason, and `bateau logs {subject}` the output of the replicas.",
         for_s=MINUTE_S,
         causes=("OutOfMemory", "Restarted", "BackOff", "Failed", "Unready", *_CHANGES),
     ),
@@ -212,7 +212,7 @@ RULES: Final[Sequence[Rule]] = (
         severity="warning",
         when=Fewer(measure=REPLICAS_READY, than=REPLICAS_WANTED),
         summary="{subject} has fewer replicas ready than it should have",
-        description="`bateau status {subject}` has the reason of each replica that is not ready.",
+        description="`bateau status` has the reason of each replica that is not ready.",
         for_s=15 * MINUTE_S,
         causes=(*_CRASHES, *_CHANGES),
     ),

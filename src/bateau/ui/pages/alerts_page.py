@@ -74,7 +74,7 @@ def _form(view: View) -> h.Element:
     return h.section("#silence.panel", aria_labelledby="silence-title")[
         h.div(".bar")[
             h.h2("#silence-title")["Silence alerts"],
-            h.span(".note")["They are still evaluated and recorded, and nobody is told that they fire."],
+            h.span(".note")["They are still evaluated and recorded, and not delivered while they fire."],
         ],
         h.form("#silence-form", data_alert="/ui/alerts/silence")[
             _choice("Service", [("", "all services"), *((each.service,) * 2 for each in view.status.services)]),
