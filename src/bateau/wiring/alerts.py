@@ -22,6 +22,7 @@ from bateau.control.alert_causes import cause_of
 from bateau.control.alert_conditions import verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
+from bateau.control.loop import Control
 from bateau.control.naming import service_named
 from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Trial
 from bateau.domain.alert_rules import RULES, Rule
@@ -35,7 +36,10 @@ from bateau.ports.clock import Clock
 from bateau.wiring.alert_delivery import Courier
 from bateau.wiring.alert_facts import FactSources, facts, watched
 from bateau.wiring.alert_file import AlertFile
+from bateau.wiring.budgets import Budgets
+from bateau.wiring.keys import Keys
 from bateau.wiring.paths import Paths
+from bateau.wiring.remote import EndpointCertificate
 from bateau.wiring.timeline import timeline_reader
 
 EVENTS_MAX: Final = 1000
@@ -64,6 +68,7 @@ class Alerts:
         self.rules = rules
         self.tell: Callable[[Sequence[Event]], None] = lambda _: None
         self._clock = clock
+        self._where = where
         self._url = url
         self._file = AlertFile(where.state / "alerts.json")
         self._book = self._file.load()
@@ -79,6 +84,18 @@ class Alerts:
         self.history: MeasureHistory = NoHistory()
         self.sources: FactSources | None = None
         self.status: Callable[[], Status | None] = lambda: None
+
+    def watch(self, control: Control, keys: Keys, budgets: Budgets, *, certificate: EndpointCertificate | None) -> None:
+        """Have the alerts be about this control plane."""
+        self.status = lambda: control.snapshots.latest
+        self.sources = FactSources(
+            control=control,
+            keys=keys,
+            budgets=budgets,
+            certificate=certificate,
+            directories=(self._where.state, self._where.cache),
+            failing=self.failing,
+        )
 
     def emit(self, event: Event) -> None:
         """Take an event: it may be the cause of an alert, and may change one."""
