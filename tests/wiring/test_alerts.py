@@ -51,7 +51,7 @@ async def test_a_restart_delivers_nothing_twice_and_loses_no_end(tmp_path: Path)
     async with alert_instance(tmp_path, hook, chat=model()) as it:
         restarts(it, 3)
         it.world.clock.advance(1)
-        it.alerts.evaluate()
+        await it.alerts.evaluate()
         it.restart()  # before it was delivered
         restarts(it, 3)  # as the timeline and the history still say
         await it.after(GROUP_WAIT_S)

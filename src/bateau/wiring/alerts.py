@@ -19,7 +19,7 @@ from typing import Final
 
 from bateau.control.alert_book import SILENCES_MAX
 from bateau.control.alert_causes import cause_of
-from bateau.control.alert_conditions import verdicts
+from bateau.control.alert_conditions import Verdict, verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
 from bateau.control.loop import Control
@@ -44,6 +44,8 @@ from bateau.wiring.timeline import timeline_reader
 
 EVENTS_MAX: Final = 1000
 _PAUSE_S: Final = 0.5  # between two evaluations, however fast events come
+_PAUSE_PART: Final = 10  # times as long as the last evaluation took
+_AT_ONCE: Final = 200
 _OWN: Final = ("AlertFiring", "AlertResolved", "DeliveryFailed")
 _AFTER: Final = ("Restarted", "Ready", "SpecsAccepted", "Scaled", "Removed")  # and after every warning
 SILENCE_MAX_S: Final = 366 * 86_400.0
@@ -80,6 +82,7 @@ class Alerts:
         ]
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
         self._wake = asyncio.Event()
+        self._took_s = 0.0
         self._board = AlertBoard()
         self.history: MeasureHistory = NoHistory()
         self.sources: FactSources | None = None
@@ -133,21 +136,24 @@ class Alerts:
             async with asyncio.timeout(INTERVAL_S - self._clock.wall() % INTERVAL_S + _PAUSE_S):
                 await self._wake.wait()
         self._wake.clear()
-        await asyncio.sleep(_PAUSE_S)  # more events of the same cause follow
-        self.evaluate()
+        # More events of the same cause follow. With many services, evaluations take a small part of the time.
+        await asyncio.sleep(max(_PAUSE_S, _PAUSE_PART * self._took_s))
+        began = self._clock.monotonic()
+        await self.evaluate()
+        self._took_s = self._clock.monotonic() - began
 
-    def evaluate(self) -> None:
+    async def evaluate(self) -> None:
         """Evaluate all rules now. Raises ControlError if the result cannot be saved."""
         if self.sources is None:
             return
         now, status, events = self._clock.wall(), self.status(), tuple(self._events)
-        found = verdicts(
-            self.rules,
-            watched(self.sources.control, status),
-            LiveHistory(self.history, status, events),
-            facts(self.sources, status, events, now),
-            now,
-        )
+        services = watched(self.sources.control, status)
+        known = facts(self.sources, status, events, now)
+        found: list[Verdict] = []
+        for verdict in verdicts(self.rules, services, LiveHistory(self.history, status, events), known, now):
+            found.append(verdict)
+            if len(found) % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # probes and the API need the event loop, too
         result = step(
             self._book.alerts,
             found,
