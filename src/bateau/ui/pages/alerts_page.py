@@ -77,8 +77,10 @@ def _form(view: View) -> h.Element:
             h.span(".note")["They are still evaluated and recorded, and not delivered while they fire."],
         ],
         h.form("#silence-form", data_alert="/ui/alerts/silence")[
-            _choice("Service", [("", "all services"), *((each.service,) * 2 for each in view.status.services)]),
-            _choice("Alert", [("", "all alerts"), *((each.name,) * 2 for each in RULES)]),
+            _choice(
+                "Service", [("", "all services"), *((each.service, each.service) for each in view.status.services)]
+            ),
+            _choice("Alert", [("", "all alerts"), *((each.name, each.name) for each in RULES)]),
             _choice("For", _TIMES),
             h.div(".field.wide")[
                 h.label(for_="silence-why")["Why"],
