@@ -23,7 +23,7 @@ from bateau.store.measures import Files, History, Span, hour_name, log_name, rea
 logger = logging.getLogger(__name__)
 
 POINTS_MAX: Final = 7 * 24 * 240 + 240  # a week, and the hour that is written
-BYTES_MAX: Final = 200 * 2**20
+BYTES_MAX: Final = 200_000_000
 _LOG_PART: Final = 8  # an hour ends early when its log has this part of all bytes
 _UNFINISHED_MAX: Final = 3  # hours that are kept in memory because they cannot be written
 _WAITING_MAX: Final = 200
