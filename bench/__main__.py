@@ -21,6 +21,7 @@ PROGRAMS = (
     "charts",
     "peers",
     "growth",
+    "history",
     "kubernetes",
 )
 

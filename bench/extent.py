@@ -1,6 +1,6 @@
 """How much a benchmark measures: its rounds and seconds, from the command line of the one program.
 
-Used by bench.chain, bench.tokens, bench.overload, bench.cold and bench.affinity.
+Used by bench.chain, bench.tokens, bench.overload, bench.cold, bench.affinity and bench.history.
 
 Invariant: a trial keeps no figure. It shows that a program works; its figures are too few to compare anything.
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from generate_alerts import alerts
 from generate_gateway import control_api, gateway_errors, gateway_routes
 from generate_metrics import metrics
 
@@ -31,6 +32,7 @@ def generate(folder: Path) -> None:
         "fields.md": fields(),
         "commands.md": commands(),
         "exit-codes.md": table(("code", "meaning"), exit_codes()),
+        "alerts.md": alerts(),
         "metrics.md": table(("name", "type", "labels", "meaning"), metrics()),
         "gateway-routes.md": table(("request", "status", "code", "answer"), gateway_routes()),
         "gateway-errors.md": table(("status", "code", "answer"), gateway_errors()),

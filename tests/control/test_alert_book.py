@@ -79,7 +79,7 @@ def test_receivers_that_are_gone_and_alerts_that_nobody_knows_are_forgotten():
     made.delivered("hook", [alert, unknown])
     made.delivered("mail", [alert])
     made.keep_receivers(["hook", "slack"])
-    assert made.told == {"hook": {alert.key: 1000.0}, "slack": {}}
+    assert made.notified == {"hook": {alert.key: 1000.0}, "slack": {}}
 
 
 def test_what_has_ended_is_bounded():

@@ -18,7 +18,7 @@ def short(rules: Sequence[Rule]) -> Sequence[Rule]:
 def _short(when: alert_rules.Condition) -> alert_rules.Condition:
     match when:
         case BurnRate():
-            return replace(when, windows=(Window(long_s=4 * WINDOW_S, short_s=2 * WINDOW_S, factor=14.4),))
+            return replace(when, windows=(Window(long_s=60.0, short_s=30.0, factor=14.4),))
         case Above() if when.window_s:
             return replace(when, window_s=WINDOW_S)
         case _:

@@ -69,6 +69,9 @@ def test_a_broken_source_is_told_once_and_so_is_its_end_although_the_control_pla
             assert alert["link"] == f"{stack.url}/ui/services/model/broken"
             told(hook, "BateauFetchFailed", "firing")
             told(manager.hook, "BateauFetchFailed", "firing")
+            assert "alert: The model of model/broken cannot be fetched; cause: http" in stack.bateau("status").out
+            for pid in stack.pids().values():
+                assert b"BATEAU_ALERTS" not in Path(f"/proc/{pid}/environ").read_bytes()
         with serving(stack, *receivers):
             wait_for(lambda: settled(stack), timeout_s=SLOW_S)
             assert "BateauFetchFailed" in listed(stack)
@@ -81,6 +84,33 @@ def test_a_broken_source_is_told_once_and_so_is_its_end_although_the_control_pla
         found = stack.bateau("timeline", "broken", "--json")
     mine = [each for each in json.loads(found.out) if each["fields"].get("alert") == "BateauFetchFailed"]
     assert [each["reason"] for each in mine] == ["AlertFiring", "AlertResolved"]
+
+
+def test_the_commands_list_silence_and_test(stack: Stack):
+    stack.write(BROKEN, "broken.yaml")
+    with webhook() as hook, serving(stack, f"BATEAU_ALERTS_WEBHOOK_URL={hook.url}"):
+        wait_for(lambda: listed(stack).get("BateauFetchFailed"), timeout_s=SLOW_S)
+        shown = stack.bateau("alerts", "list").out
+        assert "critical  BateauFetchFailed  The model of model/broken cannot be fetched" in shown
+        assert "Connection refused" in shown
+        told(hook, "BateauFetchFailed", "firing")
+        made = stack.bateau("alerts", "silence", "broken", "--for", "2h", "--why", "a new disk", "--json")
+        identity = json.loads(made.out)["id"]
+        row = stack.bateau("alerts", "silences").out.splitlines()[1]
+        assert row.split()[:3] == [identity, "model/broken", "-"]
+        assert "silenced until" in stack.bateau("alerts", "list").out
+        assert "alert (silenced)" in stack.bateau("status").out
+        assert stack.bateau("alerts", "unsilence", identity).code == 0
+        assert json.loads(stack.bateau("alerts", "silences", "--json").out) == []
+        wrong = stack.bateau("alerts", "silence", "brokn", "--for", "2h", "--why", "x")
+        assert wrong.code != 0
+        assert "there is no service brokn" in wrong.err
+        done = stack.bateau("alerts", "test")
+        assert (done.code, done.out) == (0, "webhook: delivered\n")
+        assert hook.told("BateauTest") == ["firing"]
+        hook.status = 500
+        done = stack.bateau("alerts", "test")
+        assert (done.code, done.out) == (3, "webhook: HTTP 500\n")
 
 
 def test_a_replica_that_is_killed_again_and_again_is_a_restart_loop_with_its_cause(stack: Stack):

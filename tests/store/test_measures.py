@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,12 @@ def test_a_clock_that_jumps_loses_nothing(kept: Kept) -> None:
     kept.add(5, 10)
     kept.add(9_000_000, 9_000_002)
     kept.add(1011, 1020)
+    kept.add(1111, 1120)
+    kept.add(1115, 1117)
     for history in (kept.writer, kept.written(), kept.again()):
+        assert history.total(CHAT, REQUESTS, since=at(1110), until=at(1120)) == sum(
+            value(number, REQUESTS) for number in (*range(1111, 1121), 1115, 1116, 1117)
+        ), "a clock that was set back within an hour"
         assert history.total(CHAT, REQUESTS, since=at(999), until=at(1020)) == sum(
             value(number, REQUESTS) for number in range(1000, 1021)
         )
@@ -284,11 +290,18 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path, caplog: pyt
 
 
 def test_nobody_waits_for_a_disk_that_hangs(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    hangs = threading.Event()
-    kept.writer.soon(lambda: hangs.wait(60) and None)
+    hangs, write = threading.Event(), os.pwrite
+
+    def hang(*arguments: Any) -> int:
+        hangs.wait(60)
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", hang)
     monkeypatch.setattr(measure_writer, "_WAITING_MAX", 20)
+    began = time.monotonic()
     for number in range(1, 101):
         kept.writer.add(at(number), values(number, CHAT, SHOP))
+    assert time.monotonic() - began < 50, "the disk hangs for a minute"
     assert kept.writer.total(CHAT, REQUESTS, since=at(0), until=at(100)) is not None
     hangs.set()
     monkeypatch.undo()

@@ -16,11 +16,13 @@ from bateau.control.key_report import KeysReport, KeyUse
 from bateau.control.path import understand
 from bateau.control.reading import InProcess
 from bateau.control.restarts import Restarted
+from bateau.domain.alert import AlertBoard, Silence, Trial
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import BateauError
 from bateau.domain.figures import Figures
 from bateau.domain.offered import Offered
 from bateau.domain.timeline import Entry
+from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
 from bateau.ui.page import View
@@ -120,6 +122,25 @@ class FakeReporter:
         """Nothing runs."""
 
 
+class _Desk:
+    """The alerts of a desk that a test may replace."""
+
+    def __init__(self) -> None:
+        self.desk: AlertDesk = NoAlerts()
+
+    def board(self) -> AlertBoard:
+        return self.desk.board()
+
+    def silence(self, *, service: str | None, name: str | None, for_s: float, why: str, by: str) -> Silence:
+        return self.desk.silence(service=service, name=name, for_s=for_s, why=why, by=by)
+
+    def unsilence(self, silence: str) -> Silence:
+        return self.desk.unsilence(silence)
+
+    async def test(self) -> Sequence[Trial]:
+        return await self.desk.test()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A whole answer."""
@@ -148,6 +169,7 @@ class Served:
         )
         self.reporter = FakeReporter(self.keys)
         self.sessions = Sessions(lambda: self.now)
+        self._alerts = _Desk()
         self.instance = Instance(
             snapshots=made.control.snapshots,
             release=lambda: made.control.release,
@@ -156,6 +178,7 @@ class Served:
             needs_key=lambda: self.needs_key,
             restart=self.restart,
             events=lambda: self.events,
+            alerts=self._alerts,
             keys=self.keys,
             reporter=self.reporter,
         )
@@ -190,6 +213,10 @@ class Served:
         if self._session:
             await self._session.close()
         await self._server.close()
+
+    def use_alerts(self, desk: AlertDesk) -> None:
+        """Have the pages show other alerts. Call it before the first request."""
+        self._alerts.desk = desk
 
     async def restart(self, service: str) -> Restarted:
         if self.refusal:

@@ -33,7 +33,7 @@ def cells(html: str, row: str) -> list[str]:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"),
+        *("/", "/alerts", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"),
         *("/usage", "/usage/30d/hour", "/usage/keys/ci", "/machines", "/policies"),
     ],
 )

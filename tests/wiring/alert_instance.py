@@ -95,7 +95,7 @@ class AlertInstance:
     async def after(self, seconds: float) -> None:
         """Let time pass, evaluate, and deliver what is due."""
         self.world.clock.advance(seconds)
-        self.alerts.evaluate()
+        await self.alerts.evaluate()
         await self.deliver()
         self.world.clock.advance(GROUP_WAIT_S)
         await self.deliver()

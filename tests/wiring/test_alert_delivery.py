@@ -47,7 +47,9 @@ async def test_a_notice_that_is_sent_again_has_the_same_id(tmp_path: Path):
         restarts(it, 3)
         await it.after(1)
         before = (tmp_path / "state" / "alerts.json").read_text()
-        (tmp_path / "state" / "alerts.json").write_text(before.replace('"told": {"hook": {', '"told": {"gone": {'))
+        (tmp_path / "state" / "alerts.json").write_text(
+            before.replace('"notified": {"hook": {', '"notified": {"gone": {')
+        )
         it.restart()  # killed after the answer, and before it was saved
         restarts(it, 3)
         await it.after(1)

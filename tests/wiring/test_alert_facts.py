@@ -24,7 +24,7 @@ def seen(it: AlertInstance, name: str) -> list[tuple[str, str]] | None:
     found = facts(it.alerts.sources, it.world.control.snapshots.latest, (), now)
     assert set(found) == {each.when.name for each in RULES if isinstance(each.when, Fact)}
     each = found[name]  # pyright: ignore[reportArgumentType]
-    return None if each is None else [(one.subject, one.says) for one in each]
+    return None if each is None else [(one.subject, one.says) for one in each if one.holds]
 
 
 async def test_an_instance_that_is_well_has_no_facts(tmp_path: Path):

@@ -51,7 +51,7 @@ async def test_a_restart_delivers_nothing_twice_and_loses_no_end(tmp_path: Path)
     async with alert_instance(tmp_path, hook, chat=model()) as it:
         restarts(it, 3)
         it.world.clock.advance(1)
-        it.alerts.evaluate()
+        await it.alerts.evaluate()
         it.restart()  # before it was delivered
         restarts(it, 3)  # as the timeline and the history still say
         await it.after(GROUP_WAIT_S)
@@ -96,7 +96,7 @@ async def test_the_alerts_of_a_removed_service_end(tmp_path: Path):
         restarts(it, 3)
         await it.after(1)
         it.world.texts.remove("chat")
-        await it.world.until(lambda: [each.service for each in it.world.status.services] == ["app/shop"])
+        await it.world.until(lambda: [each.key for each in it.world.control.release.services] == ["app/shop"])
         await it.after(1)
         assert hook.told == [*LOOP]
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from bateau.api.alert_json import alert_json, silence_json
 from bateau.api.encoding import encode
 from bateau.api.requests import SilenceRequest, UnsilenceRequest, parsed
-from bateau.domain.alert import Alert, AlertBoard, Silence, Tested
+from bateau.domain.alert import Alert, AlertBoard, Silence, Trial
 
 
 class AlertDesk(Protocol):
@@ -33,7 +33,7 @@ class AlertDesk(Protocol):
         """End a silence."""
         ...
 
-    async def test(self) -> Sequence[Tested]:
+    async def test(self) -> Sequence[Trial]:
         """Send a test alert to every receiver."""
         ...
 

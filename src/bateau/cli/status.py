@@ -1,11 +1,15 @@
 """`bateau status`: print one line per service."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bateau.api.trees import ServiceTree, StatusTree
 from bateau.cli.options import directory_option, environment_option, is_terminal, json_option, name_option
+
+if TYPE_CHECKING:
+    from bateau.api.client import ApiClient
 
 _WAIT_S = 60.0
 
@@ -44,9 +48,27 @@ def command(name: str, environment: str | None, directory: Path, as_json: bool, 
         else:
             if watch and is_terminal():
                 click.clear()
-            click.echo(status_text(tree))
+            click.echo("\n".join([status_text(tree), *alert_lines(ask)]))
         if not watch:
             return None
+
+
+def alert_lines(ask: "ApiClient") -> list[str]:
+    """Return a line for each alert that fires; none from a control plane of a version without alerts."""
+    from bateau.domain.errors import ControlError
+    from bateau.kit.json_value import array_at, object_at, text_at
+    from bateau.kit.visible import visible
+
+    try:
+        found = [object_at(each) for each in array_at(ask.alerts(), "alerts")]
+    except ControlError:
+        return []
+    lines: list[str] = []
+    for each in found:
+        cause = f"; cause: {text_at(each, 'cause')}" if each["cause"] else ""
+        silenced = " (silenced)" if each["silencedUntil"] else ""
+        lines.append(visible(f"alert{silenced}: {text_at(each, 'summary')}{cause}"))
+    return ["", *lines, "`bateau alerts list` has the details"] if lines else []
 
 
 def status_text(tree: StatusTree) -> str:

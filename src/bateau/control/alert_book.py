@@ -1,11 +1,11 @@
-"""The alerts of an instance, their silences, and which receiver has been told what. Pure.
+"""The alerts of an instance, their silences, and the alerts that each receiver was notified of. Pure.
 
 Called by wiring.alerts, wiring.alert_delivery and wiring.alert_file.
 
-A receiver is told what differs from what it was told last. So a receiver that was away gets each alert that still
-fires, and none that has come and gone meanwhile; nothing piles up.
+A notice has the differences from the last one to the same receiver. So a receiver that was away gets each alert that
+still fires, and none that has come and gone meanwhile; nothing piles up.
 
-Invariant: a receiver is told once that an alert fires, and once that it is over. Held by
+Invariant: a receiver is notified once that an alert fires, and once that it is over. Held by
 tests/control/test_alert_book.py::test_a_receiver_is_told_once_that_an_alert_fires_and_once_that_it_is_over.
 Invariant: a silence keeps back that an alert fires, and never the end of one that a receiver knows. Held by
 tests/control/test_alert_book.py::test_a_silence_never_keeps_back_the_end_of_an_alert.
@@ -26,15 +26,15 @@ SILENCES_MAX: Final = 200
 
 @dataclass(slots=True)
 class AlertBook:
-    """Alerts by key, those that have ended, silences by id, and by receiver the alerts that it was told of.
+    """Alerts by key, those that have ended, silences by id, and by receiver the alerts that it was notified of.
 
-    `told` has for each receiver the times at which the alerts began to fire, by the keys of the alerts.
+    `notified` has for each receiver the times at which the alerts began to fire, by the keys of the alerts.
     """
 
     alerts: dict[str, Alert] = field(default_factory=dict[str, Alert])
     ended: list[Alert] = field(default_factory=list[Alert])
     silences: dict[str, Silence] = field(default_factory=dict[str, Silence])
-    told: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    notified: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     def firing(self) -> Sequence[Alert]:
         """Return the alerts that fire, the worst and then the oldest first."""
@@ -58,35 +58,35 @@ class AlertBook:
         self.silences = {id_: each for id_, each in self.silences.items() if now < each.until}
 
     def undelivered(self, receiver: str, now: float) -> Mapping[str, Sequence[Alert]]:
-        """Return the alerts that a receiver must be told of, in groups, once a group has waited for others."""
-        told = self.told.get(receiver, {})
-        new = [each for each in self.firing() if each.key not in told and not self.silence_of(each, now)]
-        over = [alert for key in told if (alert := self._over(key)) is not None]
+        """Return the alerts that a receiver must be notified of, in groups, once a group has waited for others."""
+        notified = self.notified.get(receiver, {})
+        new = [each for each in self.firing() if each.key not in notified and not self.silence_of(each, now)]
+        over = [alert for key in notified if (alert := self._over(key)) is not None]
         groups: dict[str, list[Alert]] = {}
         for each in (*new, *over):
             groups.setdefault(each.service or each.subject, []).append(each)
         return {name: group for name, group in groups.items() if _has_waited(group, now)}
 
     def delivered(self, receiver: str, alerts: Iterable[Alert]) -> None:
-        """Note what a receiver was told."""
-        told = self.told.setdefault(receiver, {})
+        """Note that a receiver was notified of these alerts."""
+        notified = self.notified.setdefault(receiver, {})
         for each in alerts:
             if each.state == "firing":
-                told[each.key] = each.fired_at or 0.0
+                notified[each.key] = each.fired_at or 0.0
             else:
-                told.pop(each.key, None)
+                notified.pop(each.key, None)
 
     def keep_receivers(self, receivers: Iterable[str]) -> None:
-        """Forget what other receivers were told, and the alerts whose end nobody knows any more."""
-        self.told = {name: self.told.get(name, {}) for name in receivers}
-        for told in self.told.values():
-            for key in [key for key in told if key not in self.alerts and self._over(key) is None]:
-                del told[key]
+        """Forget what other receivers were notified, and the alerts whose end is not known."""
+        self.notified = {name: self.notified.get(name, {}) for name in receivers}
+        for notified in self.notified.values():
+            for key in [key for key in notified if key not in self.alerts and self._over(key) is None]:
+                del notified[key]
 
     def known_to(self, receiver: str) -> Sequence[Alert]:
-        """Return the firing alerts that a receiver was told of."""
-        told = self.told.get(receiver, {})
-        return [each for each in self.firing() if each.key in told]
+        """Return the firing alerts that a receiver was notified of."""
+        notified = self.notified.get(receiver, {})
+        return [each for each in self.firing() if each.key in notified]
 
     def _over(self, key: str) -> Alert | None:
         """Return an alert that is over; None if it fires, or nobody knows it."""

@@ -2,7 +2,7 @@
 
 Called by wiring.alerts. Pure.
 
-Invariant: the end of a process explains an alert better than what follows from it, and an event long before the alert
+Invariant: the end of a process explains an alert better than its consequences, and an event long before the alert
 explains nothing. Held by tests/control/test_alert_causes.py.
 """
 

@@ -23,7 +23,7 @@ from bateau.domain.alert_rules import (
     bad_share,
     budget,
 )
-from bateau.domain.measures import FIRST_TOKENS, MeasureHistory
+from bateau.domain.measures import FIRST_TOKENS, Measure, MeasureHistory
 from bateau.domain.slo import Slo
 from bateau.kit.quantity import format_seconds
 
@@ -113,18 +113,20 @@ def _burns(when: BurnRate, each: Watched, history: MeasureHistory, now: float) -
 def _burns_in(
     window: Window, when: BurnRate, each: Watched, history: MeasureHistory, now: float
 ) -> tuple[bool | None, str]:
-    def sums(seconds: float) -> tuple[float | None, float | None]:
-        since = now - seconds
-        bad = history.total(each.key, when.bad, since=since, until=now)
-        return bad, history.total(each.key, when.total, since=since, until=now)
+    def total_of(measure: Measure, seconds: float) -> float | None:
+        return history.total(each.key, measure, since=now - seconds, until=now)
 
-    bad, total = sums(window.long_s)
+    # Most services have few bad requests, so most windows cost one sum.
+    bad = total_of(when.bad, window.long_s)
+    if bad is not None and bad < when.bad_min:
+        return False, ""
+    total = total_of(when.total, window.long_s)
     if bad is None or total is None:
         return None, ""
     least = bad_share(each.slo, when.objective, window)
-    if bad < when.bad_min or not total or bad / total < least:
+    if not total or bad / total < least:
         return False, ""
-    short_bad, short_total = sums(window.short_s)
+    short_bad, short_total = total_of(when.bad, window.short_s), total_of(when.total, window.short_s)
     if short_bad is None or short_total is None:
         return None, ""
     if not short_total or short_bad / short_total < least:

@@ -1,4 +1,4 @@
-"""The history of measures, with what is known at this moment: the numbers of replicas, and restarts.
+"""The history of measures, with the present numbers of replicas and restarts.
 
 Called by wiring.alerts. Pure.
 
@@ -7,10 +7,11 @@ A history is written every few seconds. With this, an alert about a replica fire
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from bateau.domain.event import Event
 from bateau.domain.measures import REPLICAS_READY, REPLICAS_WANTED, RESTARTS, Measure, MeasureHistory, Point
-from bateau.domain.status import Status
+from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.timeline import service_of
 
 
@@ -21,6 +22,18 @@ class LiveHistory:
     history: MeasureHistory
     status: Status | None
     events: Sequence[Event]
+
+    @cached_property
+    def _services(self) -> Mapping[str, ServiceStatus]:
+        return {each.service: each for each in self.status.services} if self.status else {}
+
+    @cached_property
+    def _restarts(self) -> Mapping[str, Sequence[float]]:
+        found: dict[str, list[float]] = {}
+        for each in self.events:
+            if each.reason == "Restarted" and (service := service_of(each)):
+                found.setdefault(service, []).append(each.when_s)
+        return found
 
     def services(self) -> Sequence[str]:
         """Return the keys of the services that have a history."""
@@ -35,16 +48,13 @@ class LiveHistory:
         kept = self.history.total(service, measure, since=since, until=until)
         if measure is not RESTARTS:
             return kept
-        seen = sum(
-            each.reason == "Restarted" and since < each.when_s <= until and service_of(each) == service
-            for each in self.events
-        )
+        seen = sum(since < when_s <= until for when_s in self._restarts.get(service, ()))
         return max(kept or 0.0, float(seen))
 
     def latest(self, service: str) -> Mapping[str, float]:
         """Return the latest values, those of replicas from the status."""
         found = dict(self.history.latest(service))
-        now = next((each for each in self.status.services if each.service == service), None) if self.status else None
+        now = self._services.get(service)
         if now:
             found[REPLICAS_WANTED.name] = float(now.replicas_wanted)
             found[REPLICAS_READY.name] = float(now.replicas_ready)

@@ -92,7 +92,7 @@ class AlertBoard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class Trial:
     """The result of a test of one receiver: `error` is None if it has taken the test alert."""
 
     receiver: str

@@ -31,7 +31,7 @@ from bateau.domain.measures import (
 )
 from bateau.domain.slo import LATENCY_SHARE, Slo
 
-# As Prometheus' rules have them: `critical` wakes somebody, `warning` can wait for the morning.
+# As Prometheus' rules have them: `critical` wakes the person on call, `warning` can wait for the morning.
 Severity = Literal["critical", "warning"]
 # The bounds of a service that come from its spec.
 Bound = Literal["cpu", "memory", "queue"]
@@ -109,7 +109,7 @@ FactName = Literal[
 class Fact:
     """A condition that the control plane knows from its state, by its name.
 
-    The metrics page has it as `bateau_condition{condition="NAME", subject="...", service="..."} 1` while it holds.
+    Another system that does not know it follows `bateau_alert_firing` on the metrics page.
     """
 
     name: FactName
@@ -137,7 +137,7 @@ class Rule:
 
     @property
     def anchor(self) -> str:
-        """The heading of the rule in docs/how-to/alerts.md, as in an address."""
+        """The target of the rule in docs/reference/alerts.md."""
         return self.name.lower()
 
 
@@ -166,7 +166,7 @@ FAST: Final = (
     Window(long_s=6 * HOUR_S, short_s=30 * MINUTE_S, factor=6),
 )
 SLOW_WINDOWS: Final = (Window(long_s=3 * DAY_S, short_s=6 * HOUR_S, factor=1),)
-# Why requests fail: the causes of the ends of processes before what follows from them.
+# Why requests fail: the ends of processes come before their consequences.
 _CRASHES: Final = ("OutOfMemory", "Restarted", "BackOff", "Unready", "Failed", "Stopped")
 _CHANGES: Final = ("Released", "RolledBack", "Scaled")
 _TRAFFIC: Final = (*_CRASHES, *_CHANGES, "LimitReached")
@@ -202,8 +202,8 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauServiceDown",
         severity="critical",
         when=Fewer(measure=REPLICAS_READY, than=REPLICAS_WANTED, none=True),
-        summary="no replica of {subject} is ready",
-        description="`bateau status {subject}` has the reason, and `bateau logs {subject}` the output of the replicas.",
+        summary="No replica of {subject} is ready",
+        description="`bateau status` has the reason, and `bateau logs {subject}` the output of the replicas.",
         for_s=MINUTE_S,
         causes=("OutOfMemory", "Restarted", "BackOff", "Failed", "Unready", *_CHANGES),
     ),
@@ -212,7 +212,7 @@ RULES: Final[Sequence[Rule]] = (
         severity="warning",
         when=Fewer(measure=REPLICAS_READY, than=REPLICAS_WANTED),
         summary="{subject} has fewer replicas ready than it should have",
-        description="`bateau status {subject}` has the reason of each replica that is not ready.",
+        description="`bateau status` has the reason of each replica that is not ready.",
         for_s=15 * MINUTE_S,
         causes=(*_CRASHES, *_CHANGES),
     ),
@@ -220,7 +220,7 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauRestartLoop",
         severity="critical",
         when=Above(measure=RESTARTS, bound=3, window_s=10 * MINUTE_S),
-        summary="replicas of {subject} restart again and again",
+        summary="Replicas of {subject} restart again and again",
         description="`bateau logs {subject}` has the last lines before each end. If a release is the cause, run "
         "`bateau rollback {subject}`.",
         causes=("OutOfMemory", "Restarted", "BackOff", *_CHANGES),
@@ -229,7 +229,7 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauOutOfMemory",
         severity="warning",
         when=Fact(name="out-of-memory"),
-        summary="the kernel has killed a replica of {subject} because its memory was full",
+        summary="The kernel has killed a replica of {subject} because its memory was full",
         description="Set a larger `spec.resources.memory`, or a smaller `contextLength` or `parallel` of a model.",
         causes=("OutOfMemory",),
     ),
@@ -255,8 +255,8 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauQueueFull",
         severity="warning",
         when=Above(measure=WAITING, bound=1, per="queue"),
-        summary="the queue of {subject} is full, so that more requests are refused",
-        description="Add replicas, set a larger `scale.max`, or a longer `scale.queue.max`.",
+        summary="The queue of {subject} is full, so that more requests are refused",
+        description="Add replicas, set a larger `scale.max`, or a larger `scale.queue.max`.",
         for_s=MINUTE_S,
         causes=(*_CRASHES, *_CHANGES),
     ),
@@ -264,14 +264,14 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauFetchFailed",
         severity="critical",
         when=Fact(name="fetch-failed"),
-        summary="the model of {subject} cannot be fetched",
-        description="Fix the cause, or set another `spec.source`. The fetch is tried again by itself.",
+        summary="The model of {subject} cannot be fetched",
+        description="Correct the address or the access, or set another `spec.source`. Bateau tries again by itself.",
     ),
     Rule(
         name="BateauSourceFailed",
         severity="warning",
         when=Fact(name="source-failed"),
-        summary="the specs of {subject} cannot be read",
+        summary="The specs of {subject} cannot be read",
         description="The running services are not changed meanwhile. Fix the access to the specs.",
         for_s=2 * MINUTE_S,
         causes=("FetchFailed",),
@@ -280,7 +280,7 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauSpecsRejected",
         severity="warning",
         when=Fact(name="specs-rejected"),
-        summary="the specs have errors, and were not applied",
+        summary="The specs have errors, and were not applied",
         description="Run `bateau check`, and fix the errors. The running services were not changed.",
         for_s=MINUTE_S,
         causes=("SpecsRejected",),
@@ -307,7 +307,7 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauDiskFull",
         severity="critical",
         when=Fact(name="disk-full"),
-        summary="the disk with {subject} is almost full",
+        summary="The disk with {subject} is almost full",
         description="Free some space: `bateau models list` shows the models that can be removed.",
         for_s=MINUTE_S,
     ),
@@ -315,14 +315,14 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauCertificateExpires",
         severity="warning",
         when=Fact(name="certificate-expires"),
-        summary="the certificate of the endpoint expires soon",
+        summary="The certificate of the endpoint expires soon",
         description="Replace the files of --tls-cert and --tls-key: the gateway loads the new ones by itself.",
     ),
     Rule(
         name="BateauKeyExpires",
         severity="warning",
         when=Fact(name="key-expires"),
-        summary="the API key {subject} expires soon",
+        summary="The API key {subject} expires soon",
         description="Create another key for its clients: `bateau keys create`.",
     ),
     Rule(
@@ -338,14 +338,14 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauExceptionEnds",
         severity="warning",
         when=Fact(name="exception-ends"),
-        summary="an exception of the policy {subject} ends soon",
+        summary="An exception of the policy {subject} ends soon",
         description="Fix the objects that it excepts, or agree on another date.",
     ),
     Rule(
         name="BateauControlPlaneFails",
         severity="critical",
         when=Fact(name="control-plane-fails"),
-        summary="turns of the control loop fail, so changes may have no effect",
+        summary="Turns of the control loop fail, so changes may have no effect",
         description="`bateau logs control` has the details for a report. The running services are not affected.",
         for_s=MINUTE_S,
     ),
@@ -353,7 +353,7 @@ RULES: Final[Sequence[Rule]] = (
         name="BateauDeliveryFailed",
         severity="warning",
         when=Fact(name="delivery-failed"),
-        summary="alerts cannot be delivered to {subject}",
+        summary="Alerts cannot be delivered to {subject}",
         description="Run `bateau alerts test`, and fix the receiver. The delivery is tried again by itself.",
         for_s=2 * MINUTE_S,
         causes=("DeliveryFailed",),

@@ -4,7 +4,7 @@ Called by wiring.charts. Source: Prometheus' HTTP API, `/api/v1/query_range`, wh
 have too.
 
 Invariant: an answer is bounded in time and size, and one that cannot be read raises ControlError. Held by
-tests/observe/test_prometheus.py.
+tests/wiring/test_charts.py.
 """
 
 import asyncio

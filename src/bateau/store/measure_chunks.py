@@ -252,14 +252,22 @@ class StoredChunk:
         file.seek(0)
         return scanned(file.read()).records
 
-    @cached_property
+    @property
     def whens(self) -> Sequence[float]:
         """The times of its points, in order."""
+        return self._whens
+
+    @property
+    def services(self) -> Sequence[str]:
+        """The keys of its services."""
+        return self._services
+
+    @cached_property
+    def _whens(self) -> Sequence[float]:
         return tuple(self._parts[0].get("whens", ()))
 
     @cached_property
-    def services(self) -> Sequence[str]:
-        """The keys of its services."""
+    def _services(self) -> Sequence[str]:
         return texts_at(self._parts[0], "services")
 
     @cached_property

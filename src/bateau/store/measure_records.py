@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(slots=True)
 class Scan:
-    """What was found in a file: `whole` is where its last whole record ends, `damaged` how many parts were skipped."""
+    """The records of a file: `whole` is where its last whole record ends, `damaged` how many parts were skipped."""
 
     records: list[Found]
     whole: int = 0

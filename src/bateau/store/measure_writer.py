@@ -2,8 +2,8 @@
 
 Called by wiring. `measures.py` beside it has the layout, and holds the invariants.
 
-Points are in memory at once. A disk that is full or hangs costs what could not be written, and only if the control
-plane ends before the hour is finished: a finished hour is written as a whole.
+Points are in memory at once. A disk that is full or hangs costs the points that could not be written, and only if the
+control plane ends before the hour is finished: a finished hour is written as a whole.
 """
 
 import logging
@@ -23,7 +23,7 @@ from bateau.store.measures import Files, History, Span, hour_name, log_name, rea
 logger = logging.getLogger(__name__)
 
 POINTS_MAX: Final = 7 * 24 * 240 + 240  # a week, and the hour that is written
-BYTES_MAX: Final = 200 * 2**20
+BYTES_MAX: Final = 200_000_000
 _LOG_PART: Final = 8  # an hour ends early when its log has this part of all bytes
 _UNFINISHED_MAX: Final = 3  # hours that are kept in memory because they cannot be written
 _WAITING_MAX: Final = 200
@@ -86,12 +86,12 @@ class MeasureWriter(History):
         return (*(each for each in self._finished if each.number not in known), *in_memory)
 
     def add(self, when_s: float, values: Mapping[str, Mapping[str, float]]) -> None:
-        """Add a point of all services: the values of each by the name of the measure. What is missing is unknown."""
+        """Add a point of all services: the values of each by the name of the measure. A missing value is unknown."""
         rows = {service: row_of(row) for service, row in values.items()}
         if self._ends_before(when_s):
             self._finish()
         self._chunk.add(when_s, rows)
-        records = []
+        records: list[bytes] = []
         if self._table != (services := tuple(rows)):
             self._tables, self._table = self._tables + 1, services
             records.append(table_record(self._tables, services))
@@ -150,7 +150,7 @@ class MeasureWriter(History):
         if self._waiting.qsize() < _WAITING_MAX:
             self._waiting.put(work)
         else:
-            self._table = None  # the log has a gap: what comes next begins with its table
+            self._table = None  # the log has a gap: the next point begins with its table
 
     def _work(self) -> None:
         while (work := self._waiting.get()) is not None:

@@ -237,7 +237,7 @@ class MeasureReader(History):
         self._logs: dict[int, LogReader] = {}
 
     def spans(self) -> Sequence[Span]:
-        """Return all chunks; what has been written since the last question is read."""
+        """Return all chunks; points that were written since the last question are read."""
         hours = self._files.hours()
         finished = {each.number for each in hours.values()}
         found = list(hours.values())
@@ -252,7 +252,7 @@ class MeasureReader(History):
 
 
 def read_log(files: Files, path: Path, reader: LogReader) -> None:
-    """Read what a log has; what cannot be read is reported."""
+    """Read the new points of a log; a part that cannot be read is reported."""
     try:
         size = path.stat().st_size
         if size > reader.whole:

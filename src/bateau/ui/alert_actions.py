@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from bateau.domain.alert import AlertBoard, Silence, Tested
+from bateau.domain.alert import AlertBoard, Silence, Trial
 from bateau.domain.errors import ControlError
 from bateau.ui.guard import session_of
 
@@ -36,7 +36,7 @@ class AlertDesk(Protocol):
         """End a silence."""
         ...
 
-    async def test(self) -> Sequence[Tested]:
+    async def test(self) -> Sequence[Trial]:
         """Send a test alert to every receiver."""
         ...
 
@@ -57,7 +57,7 @@ class NoAlerts:
         """Refuse it."""
         raise ControlError(f"there is no silence {silence}")
 
-    async def test(self) -> Sequence[Tested]:
+    async def test(self) -> Sequence[Trial]:
         """Test none."""
         return ()
 

@@ -50,7 +50,7 @@ def _facts(each: Shown) -> Iterator[tuple[str, h.Node]]:
         yield "Cause", safe(alert.cause)
     if alert.says and alert.says != alert.cause:
         yield "Measured", safe(alert.says)
-    yield "Fix", safe(alert.description)
+    yield "Fix", with_code(safe(alert.description))
     yield "Since", [time(alert.since), " · ", h.code[alert.name]]
     if each.silence:
         yield (
@@ -64,16 +64,20 @@ def _facts(each: Shown) -> Iterator[tuple[str, h.Node]]:
 
 
 def _silence_button(each: Shown) -> h.Element:
-    if each.silence:
-        return h.button(".quiet", type="button", data_alert=f"/ui/alerts/unsilence/{each.silence.id}")["End silence"]
     alert = each.alert
+    if each.silence:
+        return h.button(".quiet", type="button", data_alert=f"/ui/alerts/unsilence/{each.silence.id}")[
+            "End silence", h.span(".sr")[f" of {alert.name} of {safe(alert.subject)}"]
+        ]
     asked = {"alert": alert.name, "for": str(_SILENCE_S), **({"service": alert.service} if alert.service else {})}
-    return h.button(
-        ".quiet",
-        type="button",
-        data_alert=f"/ui/alerts/silence?{urlencode(asked)}",
-        aria_label=f"Silence {alert.name} of {safe(alert.subject)} for 2 hours",
-    )["Silence 2 h"]
+    return h.button(".quiet", type="button", data_alert=f"/ui/alerts/silence?{urlencode(asked)}")[
+        "Silence 2 h", h.span(".sr")[f" {alert.name} of {safe(alert.subject)}"]
+    ]
+
+
+def with_code(text: str) -> h.Node:
+    """Return a text with its words in backticks as code."""
+    return [h.code[part] if index % 2 else part for index, part in enumerate(text.split("`"))]
 
 
 def time(seconds: float) -> h.Element:

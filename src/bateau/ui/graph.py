@@ -23,9 +23,8 @@ def graph(view: View) -> h.Element:
         h.ul(".sr")[(h.li[f"{start} uses {end}"] for start, end in edges)],
         h.p(".empty")[f"{len(nodes)} services are too many for a picture; the page of each has its neighbours."]
         if len(nodes) > NODES_MAX
-        else h.div(".scroll.canvas", tabindex="0", role="region", aria_label="Graph of services")[
-            edges and picture(edges, nodes)
-        ],
+        else edges
+        and h.div(".scroll.canvas", tabindex="0", role="region", aria_label="Graph of services")[picture(edges, nodes)],
     ]
 
 

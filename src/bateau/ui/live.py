@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from bateau.domain.alert import AlertBoard
 from bateau.ui.instance import Instance
 from bateau.ui.log_lines import LogLines
 from bateau.ui.page import Page, Part, Screen, View
@@ -33,6 +34,7 @@ from bateau.ui.sessions import Role
 PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
 LOOK_S: Final = 2.0  # without a snapshot: the figures may have changed
 LOG_LOOK_S: Final = 0.6
+ALERT_LOOK_S: Final = 0.5
 SIGN_OF_LIFE_S: Final = 5.0
 _PAGES_MAX: Final = 64
 
@@ -146,9 +148,7 @@ class Stream:
                 if time.monotonic() - self._sent_at >= SIGN_OF_LIFE_S:
                     await self._send(send, "alive", {"number": number})
                 await asyncio.sleep(PAUSE_S)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOG_LOOK_S if self._lines else LOOK_S):
-                        await snapshots.after(number)
+                await self._wait(number, view.alerts if view else None)
         finally:
             if self._lines:
                 await self._lines.close()
@@ -157,6 +157,15 @@ class Stream:
         if self._view_of:
             return await self._view_of(role)
         return await self._instance.view(role, self._page.needs, self._given)
+
+    async def _wait(self, number: int, alerts: AlertBoard | None) -> None:
+        """Wait for a snapshot, or until other alerts fire, and no longer than until the figures may have changed."""
+        until = time.monotonic() + (LOG_LOOK_S if self._lines else LOOK_S)
+        while (left := until - time.monotonic()) > 0 and alerts in (None, self._instance.alerts.board()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, ALERT_LOOK_S)):
+                    await self._instance.snapshots.after(number)
+                    return
 
     async def _send_parts(self, send: Send, view: View) -> None:
         known = self._made.of(self._page, self._path, self._given, view)

@@ -2,10 +2,10 @@
 
 Called by wiring.alerts.
 
-What a receiver was told is saved right after it has answered. A control plane that is killed between the two sends the
-same notice again, with the same id.
+The result of a delivery is saved right after the receiver has answered. A control plane that is killed between the two
+sends the same notice again, with the same id.
 
-Invariant: a receiver that fails keeps nobody else waiting, and is told the latest once it answers. Held by
+Invariant: a receiver that fails delays no other, and gets the latest alerts once it answers. Held by
 tests/wiring/test_alert_delivery.py::test_a_failing_receiver_keeps_nobody_else_waiting.
 """
 
@@ -56,7 +56,7 @@ class Courier:
         self._resent_at = clock.monotonic() - (receiver.resend_s or 0.0)
 
     async def deliver(self) -> None:
-        """Send what is due now; called again and again."""
+        """Send the notices that are due now; called again and again."""
         if self._clock.monotonic() < self._again_at:
             return
         for group, alerts in self._book.undelivered(self.receiver.id, self._clock.wall()).items():

@@ -2,7 +2,7 @@
 
 Called by wiring.alerts.
 
-Invariant: what was saved is what is loaded, and a damaged entry is dropped alone. Held by
+Invariant: the loaded alerts are those that were saved, and a damaged entry is dropped alone. Held by
 tests/wiring/test_alert_file.py.
 """
 
@@ -45,9 +45,9 @@ class AlertFile:
             alerts={each.key: each for each in alerts},
             ended=[each for entry in array_at(tree, "ended") if (each := _made(Alert, entry))],
             silences={each.id: each for each in silences},
-            told={
+            notified={
                 name: {key: float(at) for key, at in object_at(entries).items() if isinstance(at, int | float)}
-                for name, entries in object_at(tree, "told").items()
+                for name, entries in object_at(tree, "notified").items()
             },
         )
 
@@ -58,7 +58,7 @@ class AlertFile:
             "alerts": [_tree(each) for each in book.alerts.values()],
             "ended": [_tree(each) for each in book.ended],
             "silences": [_tree(each) for each in book.silences.values()],
-            "told": {name: dict(told) for name, told in book.told.items()},
+            "notified": {name: dict(notified) for name, notified in book.notified.items()},
         }
         if tree != self._saved:
             self._file.save(tree)

@@ -19,11 +19,12 @@ from typing import Final
 
 from bateau.control.alert_book import SILENCES_MAX
 from bateau.control.alert_causes import cause_of
-from bateau.control.alert_conditions import verdicts
+from bateau.control.alert_conditions import Verdict, verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
+from bateau.control.loop import Control
 from bateau.control.naming import service_named
-from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Tested
+from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Trial
 from bateau.domain.alert_rules import RULES, Rule
 from bateau.domain.errors import ControlError
 from bateau.domain.event import Event
@@ -35,11 +36,16 @@ from bateau.ports.clock import Clock
 from bateau.wiring.alert_delivery import Courier
 from bateau.wiring.alert_facts import FactSources, facts, watched
 from bateau.wiring.alert_file import AlertFile
+from bateau.wiring.budgets import Budgets
+from bateau.wiring.keys import Keys
 from bateau.wiring.paths import Paths
+from bateau.wiring.remote import EndpointCertificate
 from bateau.wiring.timeline import timeline_reader
 
 EVENTS_MAX: Final = 1000
 _PAUSE_S: Final = 0.5  # between two evaluations, however fast events come
+_PAUSE_PART: Final = 10  # times as long as the last evaluation took
+_AT_ONCE: Final = 200
 _OWN: Final = ("AlertFiring", "AlertResolved", "DeliveryFailed")
 _AFTER: Final = ("Restarted", "Ready", "SpecsAccepted", "Scaled", "Removed")  # and after every warning
 SILENCE_MAX_S: Final = 366 * 86_400.0
@@ -64,6 +70,7 @@ class Alerts:
         self.rules = rules
         self.tell: Callable[[Sequence[Event]], None] = lambda _: None
         self._clock = clock
+        self._where = where
         self._url = url
         self._file = AlertFile(where.state / "alerts.json")
         self._book = self._file.load()
@@ -75,10 +82,23 @@ class Alerts:
         ]
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
         self._wake = asyncio.Event()
+        self._took_s = 0.0
         self._board = AlertBoard()
         self.history: MeasureHistory = NoHistory()
         self.sources: FactSources | None = None
         self.status: Callable[[], Status | None] = lambda: None
+
+    def watch(self, control: Control, keys: Keys, budgets: Budgets, *, certificate: EndpointCertificate | None) -> None:
+        """Have the alerts be about this control plane."""
+        self.status = lambda: control.snapshots.latest
+        self.sources = FactSources(
+            control=control,
+            keys=keys,
+            budgets=budgets,
+            certificate=certificate,
+            directories=(self._where.state, self._where.cache),
+            failing=self.failing,
+        )
 
     def emit(self, event: Event) -> None:
         """Take an event: it may be the cause of an alert, and may change one."""
@@ -116,21 +136,24 @@ class Alerts:
             async with asyncio.timeout(INTERVAL_S - self._clock.wall() % INTERVAL_S + _PAUSE_S):
                 await self._wake.wait()
         self._wake.clear()
-        await asyncio.sleep(_PAUSE_S)  # more events of the same cause follow
-        self.evaluate()
+        # More events of the same cause follow. With many services, evaluations take a small part of the time.
+        await asyncio.sleep(max(_PAUSE_S, _PAUSE_PART * self._took_s))
+        began = self._clock.monotonic()
+        await self.evaluate()
+        self._took_s = self._clock.monotonic() - began
 
-    def evaluate(self) -> None:
+    async def evaluate(self) -> None:
         """Evaluate all rules now. Raises ControlError if the result cannot be saved."""
         if self.sources is None:
             return
         now, status, events = self._clock.wall(), self.status(), tuple(self._events)
-        found = verdicts(
-            self.rules,
-            watched(self.sources.control, status),
-            LiveHistory(self.history, status, events),
-            facts(self.sources, status, events, now),
-            now,
-        )
+        services = watched(self.sources.control, status)
+        known = facts(self.sources, status, events, now)
+        found: list[Verdict] = []
+        for verdict in verdicts(self.rules, services, LiveHistory(self.history, status, events), known, now):
+            found.append(verdict)
+            if len(found) % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # probes and the API need the event loop, too
         result = step(
             self._book.alerts,
             found,
@@ -183,7 +206,7 @@ class Alerts:
         self._save()
         return ended
 
-    async def test(self) -> Sequence[Tested]:
+    async def test(self) -> Sequence[Trial]:
         """Send a test alert to every receiver, and return how that went."""
         now = self._clock.wall()
         alert = Alert(
@@ -199,7 +222,7 @@ class Alerts:
         )
         errors = await asyncio.gather(*(each.test(alert) for each in self.couriers))
         return [
-            Tested(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
+            Trial(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
         ]
 
     def _tell(self, event: Event) -> None:

@@ -34,7 +34,6 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
-from bateau.wiring.alert_facts import FactSources
 from bateau.wiring.alert_receivers import receivers_of
 from bateau.wiring.alerts import Alerts
 from bateau.wiring.budgets import Budgets, FollowedRates
@@ -215,15 +214,7 @@ class LocalPlatform:
             )
         )
         self.control.status = self.status
-        self.alerts.status = lambda: self.control.snapshots.latest
-        self.alerts.sources = FactSources(
-            control=self.control,
-            keys=keys,
-            budgets=budgets,
-            certificate=self.certificate,
-            directories=(where.state, where.cache),
-            failing=self.alerts.failing,
-        )
+        self.alerts.watch(self.control, keys, budgets, certificate=self.certificate)
         spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
@@ -308,17 +299,9 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        known = self.issuers.known()
-        return await metrics_page(
-            self.control,
-            self.plane,
-            self._story.counted,
-            self.filters,
-            self.accounts,
-            known,
-            self.measured.sampler.processes,
-            self.alerts.board().firing,
-        )
+        known, processes = self.issuers.known(), self.measured.sampler.processes
+        counted, filters, firing = self._story.counted, self.filters, self.alerts.board().firing
+        return await metrics_page(self.control, self.plane, counted, filters, self.accounts, known, processes, firing)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""

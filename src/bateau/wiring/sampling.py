@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from bateau.domain import measures as m
 from bateau.domain.promql import around
@@ -38,6 +38,7 @@ _SHARE: Final = 0.95
 _MS: Final = 1000.0
 _GENERATION: Final = "#"
 Row = dict[str, float]
+T = TypeVar("T")
 
 
 class Target(Protocol):
@@ -50,7 +51,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What is measured. Each may raise, or return None for what is not known.
+    """The sources of all measures. Each may raise, or return None for an unknown value.
 
     `asked` returns the pages of the proxies, `replica_pages` those of replicas that have one. `tokens` returns the
     tokens of questions and of answers by model.
@@ -67,7 +68,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Everything at one moment; None for what is not known. CPU time is by replica and process."""
+    """Everything at one moment; None for unknown values. CPU time is by replica and process."""
 
     when_s: float
     replicas: Sequence[Replica]
@@ -116,7 +117,7 @@ class Sampler:
         self._before = look = await self._look(when_s)
         if before and not 0 < when_s - before.when_s <= _LATE_S:
             before = None
-        workloads = {each.key: each for each in self._sources.services()}
+        workloads = {str(each.key): each for each in self._sources.services()}
         rows = {each.service: self._row(each, workloads.get(each.service), before, look) for each in self._statuses()}
         self._keep(rows)
         self._target.add(when_s, rows)
@@ -125,7 +126,7 @@ class Sampler:
         return self._sources.statuses()
 
     async def _look(self, when_s: float) -> _Look:
-        replicas = self._sources.replicas()
+        replicas = tuple(self._sources.replicas())
         proxies = self._sources.gateways()
         gateways = frozenset((each.id, each.pid) for each in replicas if each.service in proxies)
         pids = {each.pid: each.id for each in replicas if each.pid}
@@ -144,7 +145,7 @@ class Sampler:
         known = [page for page in pages if page is not None]
         return counters_of(known) if len(known) == len(pages) else None
 
-    async def _tried(self, name: str, work: Awaitable[Any]) -> Any:
+    async def _tried(self, name: str, work: Awaitable[T]) -> T | None:
         try:
             found = await work
         except Exception as error:  # noqa: BLE001 - it is reported, and the other sources are measured
@@ -178,7 +179,7 @@ class Sampler:
         self.processes.cpu_s = {service: used for service, used in self.processes.cpu_s.items() if service in rows}
 
 
-async def _soon(found: Callable[[], Any]) -> Any:
+async def _soon(found: Callable[[], T]) -> T:
     return found()
 
 

@@ -116,7 +116,7 @@ async def test_documents_are_texts_without_what_the_server_adds(control_plane: P
         await asyncio.sleep(0)
         document = documents.of(own)["Thing", own, "one"]
         await documents.report(document, {"conditions": []})
-        await documents.note(document, reason="Tested", message="a note", warning=False)
+        await documents.note(document, reason="Trial", message="a note", warning=False)
         await kind.write("two", 2)
         async with asyncio.timeout(10):
             await waiting

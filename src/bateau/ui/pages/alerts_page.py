@@ -3,7 +3,7 @@
 Called by ui.pages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,13 @@ from bateau.ui.page import Part, Screen, View
 from bateau.ui.words import DASH, safe
 
 ENDED_MAX: Final = 50
-_TIMES: Final = (("1 hour", 3600), ("2 hours", 7200), ("8 hours", 28_800), ("1 day", 86_400), ("1 week", 604_800))
+_TIMES: Final = (
+    ("3600", "1 hour"),
+    ("7200", "2 hours"),
+    ("28800", "8 hours"),
+    ("86400", "1 day"),
+    ("604800", "1 week"),
+)
 
 
 def make(view: View, _parts: Mapping[str, str]) -> Screen:
@@ -68,26 +74,28 @@ def _form(view: View) -> h.Element:
     return h.section("#silence.panel", aria_labelledby="silence-title")[
         h.div(".bar")[
             h.h2("#silence-title")["Silence alerts"],
-            h.span(".note")["They are still evaluated and recorded, and nobody is told that they fire."],
+            h.span(".note")["They are still evaluated and recorded, and not delivered while they fire."],
         ],
         h.form("#silence-form", data_alert="/ui/alerts/silence")[
-            h.label[
-                "Service",
-                h.select(name="service")[
-                    h.option(value="")["all services"],
-                    (h.option(value=each.service)[each.service] for each in view.status.services),
-                ],
+            _choice(
+                "Service", [("", "all services"), *((each.service, each.service) for each in view.status.services)]
+            ),
+            _choice("Alert", [("", "all alerts"), *((each.name, each.name) for each in RULES)]),
+            _choice("For", _TIMES),
+            h.div(".field.wide")[
+                h.label(for_="silence-why")["Why"],
+                h.input("#silence-why", name="why", required=True, maxlength="500", placeholder="for the others"),
             ],
-            h.label[
-                "Alert",
-                h.select(name="alert")[
-                    h.option(value="")["all alerts"], (h.option(value=each.name)[each.name] for each in RULES)
-                ],
-            ],
-            h.label["For", h.select(name="for")[(h.option(value=str(each))[says] for says, each in _TIMES)]],
-            h.label(".wide")["Why", h.input(name="why", required=True, maxlength="500", placeholder="for the others")],
             h.button(".main", type="submit")["Silence"],
         ],
+    ]
+
+
+def _choice(label: str, options: Sequence[tuple[str, str]]) -> h.Element:
+    name = label.lower()
+    return h.div(".field")[
+        h.label(for_=f"silence-{name}")[label],
+        h.select(f"#silence-{name}", name=name)[(h.option(value=value)[says] for value, says in options)],
     ]
 
 
