@@ -124,6 +124,18 @@ async def test_a_model_that_cannot_be_fetched_is_not_down_too(tmp_path: Path):
         }
 
 
+async def test_a_fetch_that_is_under_way_is_neither_failed_nor_well(tmp_path: Path):
+    async with alert_instance(tmp_path, shop=app(), chat=model()) as it:
+        it.world.texts.write("chat", model(source=OTHER))
+        await it.world.until(lambda: it.world.control.fetches.is_fetching(OTHER))
+        assert it.alerts.sources
+        found = facts(it.alerts.sources, it.world.control.snapshots.latest, (), 0.0)["fetch-failed"]
+        assert [(each.subject, each.holds) for each in found or ()] == [("model/chat", None)]
+        it.world.source.arrive(OTHER)
+        await it.world.until(lambda: seen(it, "fetch-failed") == [] and it.world.status.rolled_out)
+        assert facts(it.alerts.sources, it.world.control.snapshots.latest, (), 0.0)["fetch-failed"] == []
+
+
 async def test_bounds_are_those_of_all_replicas(tmp_path: Path):
     specs = {"shop": app(replicas=2, resources={"memory": "64Mi", "cpu": "500m"}, slo={"availability": 99.9})}
     async with alert_instance(tmp_path, **specs, chat=model(slo={"ttftP95": "2s"})) as it:
