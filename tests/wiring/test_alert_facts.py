@@ -1,5 +1,6 @@
 """The facts that alerts depend on, each from its source."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -46,6 +47,8 @@ async def test_what_cannot_be_determined_is_unknown(tmp_path: Path, monkeypatch:
         assert seen(it, "key-expires") is None
         assert it.alerts.sources
         assert facts(it.alerts.sources, None, (), 0.0)["specs-rejected"] is None
+        unread = replace(it.world.status, written=None)
+        assert facts(it.alerts.sources, unread, (), 0.0)["specs-rejected"] is None
         assert watched(it.world.control, None) is None
 
 

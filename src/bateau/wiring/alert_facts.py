@@ -222,7 +222,7 @@ def _held(control: Control) -> Sequence[Seen]:
 
 
 def _rejected(status: Status | None) -> Sequence[Seen] | None:
-    if status is None:
+    if status is None or status.written is None:
         return None
     if not status.specs_rejected:
         return ()
