@@ -1,5 +1,6 @@
 """The facts that alerts depend on, each from its source."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -46,6 +47,8 @@ async def test_what_cannot_be_determined_is_unknown(tmp_path: Path, monkeypatch:
         assert seen(it, "key-expires") is None
         assert it.alerts.sources
         assert facts(it.alerts.sources, None, (), 0.0)["specs-rejected"] is None
+        unread = replace(it.world.status, written=None)
+        assert facts(it.alerts.sources, unread, (), 0.0)["specs-rejected"] is None
         assert watched(it.world.control, None) is None
 
 
@@ -122,6 +125,18 @@ async def test_a_model_that_cannot_be_fetched_is_not_down_too(tmp_path: Path):
             "app/shop": False,
             "model/chat": True,
         }
+
+
+async def test_a_fetch_that_is_under_way_is_neither_failed_nor_well(tmp_path: Path):
+    async with alert_instance(tmp_path, shop=app(), chat=model()) as it:
+        it.world.texts.write("chat", model(source=OTHER))
+        await it.world.until(lambda: it.world.control.fetches.is_fetching(OTHER))
+        assert it.alerts.sources
+        found = facts(it.alerts.sources, it.world.control.snapshots.latest, (), 0.0)["fetch-failed"]
+        assert [(each.subject, each.holds) for each in found or ()] == [("model/chat", None)]
+        it.world.source.arrive(OTHER)
+        await it.world.until(lambda: seen(it, "fetch-failed") == [] and it.world.status.rolled_out)
+        assert facts(it.alerts.sources, it.world.control.snapshots.latest, (), 0.0)["fetch-failed"] == []
 
 
 async def test_bounds_are_those_of_all_replicas(tmp_path: Path):

@@ -40,6 +40,7 @@ HOUR_S: Final = 3600.0
 MINUTE_S: Final = 60.0
 DAY_S: Final = 86_400.0
 FAILED_MIN: Final = 10.0
+_RESTART_S: Final = 5 * MINUTE_S  # within it, a new control plane notices the same failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +275,7 @@ RULES: Final[Sequence[Rule]] = (
         summary="The specs of {subject} cannot be read",
         description="The running services are not changed meanwhile. Fix the access to the specs.",
         for_s=2 * MINUTE_S,
+        keep_s=_RESTART_S,
         causes=("FetchFailed",),
     ),
     Rule(
@@ -348,6 +350,7 @@ RULES: Final[Sequence[Rule]] = (
         summary="Turns of the control loop fail, so changes may have no effect",
         description="`bateau logs control` has the details for a report. The running services are not affected.",
         for_s=MINUTE_S,
+        keep_s=_RESTART_S,
     ),
     Rule(
         name="BateauDeliveryFailed",
@@ -356,6 +359,7 @@ RULES: Final[Sequence[Rule]] = (
         summary="Alerts cannot be delivered to {subject}",
         description="Run `bateau alerts test`, and fix the receiver. The delivery is tried again by itself.",
         for_s=2 * MINUTE_S,
+        keep_s=_RESTART_S,
         causes=("DeliveryFailed",),
     ),
 )

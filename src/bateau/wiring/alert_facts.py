@@ -41,7 +41,6 @@ DISK_SHARE_MIN: Final = 0.05
 DISK_BYTES_MIN: Final = 512 * 2**20
 _DAY_S: Final = 86_400.0
 _READING: Final[tuple[Step, ...]] = ("read", "watch")
-_UNKNOWN_STATES: Final = (ServiceState.PULLING, ServiceState.STARTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ def facts(sources: FactSources, status: Status | None, events: Sequence[Event], 
         "delivery-failed": lambda: [Seen(subject=name, says=why) for name, why in sources.failing().items()],
         "disk-full": lambda: _disks(sources.directories),
         "exception-ends": lambda: _exceptions(control, now),
-        "fetch-failed": lambda: _fetches(control, status),
+        "fetch-failed": lambda: _fetches(control),
         "key-expires": lambda: _keys(sources.keys, now),
         "out-of-memory": lambda: _out_of_memory(events, now),
         "revision-held": lambda: _held(control),
@@ -181,17 +180,20 @@ def _date(text: str) -> date | None:
         return None
 
 
-def _fetches(control: Control, status: Status | None) -> Sequence[Seen] | None:
-    if status is None or not control.desired.known:
+def _fetches(control: Control) -> Sequence[Seen] | None:
+    if not control.desired.known or not control.counts.turns:
         return None
-    states = {each.service: each.state for each in status.services}
     found: list[Seen] = []
-    for key, reference in models_needed(control.release).items():
+    wanted = models_needed(control.release)
+    here = control.fetches.here(wanted)
+    for key, reference in wanted.items():
         failure = control.fetches.failures.get(reference)
         if failure:
             found.append(Seen(subject=key, service=key, says=failure.says))
-        elif states.get(key) in _UNKNOWN_STATES and control.fetches.is_fetching(reference):
-            found.append(Seen(subject=key, service=key, holds=None))  # the next failure is not a new one
+        elif key not in here:
+            found.append(
+                Seen(subject=key, service=key, holds=None)
+            )  # until it is here, another failure is not a new one
     return found
 
 
@@ -220,7 +222,7 @@ def _held(control: Control) -> Sequence[Seen]:
 
 
 def _rejected(status: Status | None) -> Sequence[Seen] | None:
-    if status is None:
+    if status is None or status.written is None:
         return None
     if not status.specs_rejected:
         return ()

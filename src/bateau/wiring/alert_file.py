@@ -75,7 +75,7 @@ def _made(cls: type[_T], entry: object) -> _T | None:
     if is_object(entry):
         with suppress(TypeError):
             made = cls(**cast("dict[str, Any]", entry))
-    if made is None or _tree(made) != entry or not _has_types(made):
+    if made is None or not _has_types(made):
         logger.error("an entry of the alerts is damaged, and was dropped")
         return None
     return made
