@@ -1,6 +1,6 @@
 """`bateau alerts rules`: the alerts for Prometheus.
 
-Called by cli.alerts.
+Called by cli.alerts and cli.monitors.
 """
 
 from pathlib import Path

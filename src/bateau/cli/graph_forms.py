@@ -60,7 +60,7 @@ def as_text(graph: ServiceGraph) -> str:
 
 
 def _tree(graph: ServiceGraph, root: str, shown: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a tree, each with what is beside it. Not recursive: a chain may have a thousand services."""
+    """Yield the lines of a tree, each with the state beside it. Not recursive: a chain may have a thousand services."""
     waiting = [(root, "", "", False)]
     while waiting:
         name, lead, below, is_again = waiting.pop()

@@ -1,6 +1,6 @@
 """Convert Kubernetes quantities (`500m`, `2Gi`) and durations (`1h30m`) to numbers, and back.
 
-Called by cli, control, kit, place, render, runtimes and ui. Sources: kubernetes.io, "Quantity" in
+Called by cli, control, kit, place, render, runtimes, ui and wiring. Sources: kubernetes.io, "Quantity" in
 k8s.io/apimachinery/pkg/api/resource; Go's time.ParseDuration.
 
 Invariant: the arithmetic is exact; only the last step converts cores or seconds to a float. Held by

@@ -1,7 +1,7 @@
 r"""Write plain trees as YAML that every parser reads as the same values.
 
-Called by cli.admission, cli.install, cli.schema, control.bundle, control.piece, render.installation.chart,
-sources.foreign.kustomize_trace and wiring.key_documents. Knows nothing about Kubernetes or Bateau.
+Called by cli, control.bundle, control.piece, render.installation.chart, sources.foreign.kustomize_trace and
+wiring.key_documents. Knows nothing about Kubernetes or Bateau.
 
 Invariant: PyYAML (YAML 1.1), ruamel.yaml (1.2) and kubectl (go-yaml) all read the same values back; the same tree gives
 the same bytes. Held by tests/kit/test_yaml_writer.py.

@@ -1,8 +1,8 @@
 """Render monitors that look at services from outside: who watches the watcher.
 
-Called by cli.monitors. Pure.
-Source: Prometheus blackbox exporter, CONFIGURATION.md; Prometheus Operator, Probe (monitoring.coreos.com/v1); Ingress
-Monitor Controller, EndpointMonitor (endpointmonitor.stakater.com/v1alpha1).
+Called by cli.monitors and render.monitoring.rules. Pure. Source: Prometheus blackbox exporter, CONFIGURATION.md;
+Prometheus Operator, Probe (monitoring.coreos.com/v1); Ingress Monitor Controller, EndpointMonitor
+(endpointmonitor.stakater.com/v1alpha1).
 
 Invariant: no monitor contains a key: it names the file that has one. Held by
 tests/monitoring/test_monitors.py::test_a_key_is_named_by_its_file.

@@ -1,11 +1,11 @@
 """Render the rules of alerts for Prometheus: a group of recording and alerting rules for each service.
 
-Called by cli.alert_exports. Pure: the same specs give the same rules.
-Source: Prometheus, "Recording rules" and "Alerting rules"; Prometheus Operator, PrometheusRule
-(monitoring.coreos.com/v1). The names of recorded series follow "level:metric:operations".
+Called by cli.alert_exports and wiring.alert_metrics. Pure: the same specs give the same rules. Source: Prometheus,
+"Recording rules" and "Alerting rules"; Prometheus Operator, PrometheusRule (monitoring.coreos.com/v1). The names of
+recorded series follow "level:metric:operations".
 
 A condition that only the control plane knows, such as a certificate that expires, comes from `bateau_alert_firing` on
-its metrics page. The rules about Bateau itself need somebody outside: a control plane that is down fires nothing.
+its metrics page. The rules about Bateau itself are for another system: a control plane that is down fires nothing.
 
 Invariant: every rule of domain.alert_rules has one for Prometheus, which fires for bad series and not for good ones.
 Held by tests/monitoring/test_rules.py::test_promtool_finds_that_each_rule_fires_for_bad_series_only.
