@@ -10,6 +10,7 @@ PROGRAMS = (
     "startup",
     "idle",
     "many",
+    "dashboard",
     "closing",
     "tokens",
     "chain",

@@ -40,6 +40,7 @@ async def _sample_page() -> str:
     from bateau.testing import FakeKeeper, ManualClock
     from bateau.wiring.filters import Filters
     from bateau.wiring.metrics import metrics_page
+    from bateau.wiring.sampling import Processes
 
     keeper = FakeKeeper()
     await keeper.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
@@ -57,11 +58,12 @@ async def _sample_page() -> str:
     filters = Filters(library=None, why="")
     issuers = {"corp": SigningKeys(url="https://login.example.org", jwks="{}", fetched_at=0.0)}
     sums = {OTHER: Sum()}
+    processes = Processes(cpu_s={"gateway/envoy": 0.0}, memory_bytes={"gateway/envoy": 0.0})
     spans = SimpleNamespace(outcomes={"sent": 0}, failed_exports=0)
     accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums), spans=spans)
     plane = cast("Any", _Plane(_envoy_sample()))
     instance = await metrics_page(
-        cast("Any", control), plane, events, filters, cast("Any", accounts), issuers, _alerts()
+        cast("Any", control), plane, events, filters, cast("Any", accounts), issuers, processes, _alerts()
     )
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
@@ -69,7 +71,11 @@ async def _sample_page() -> str:
 
 
 def _status() -> Any:
-    return SimpleNamespace(services=[SimpleNamespace(service="model/chat", state="Ready")])
+    services = [
+        SimpleNamespace(service=service, state="Ready", replicas_wanted=1, replicas_ready=1)
+        for service in ("model/chat", "gateway/envoy")
+    ]
+    return SimpleNamespace(services=services[:1], gateway=services[1])
 
 
 def _alerts() -> Any:

@@ -16,11 +16,13 @@ from local.tiny_models import MEAN, RANK, write_bert
 
 HERE = Path(__file__).parent
 ALL = {"chat", "stream", "cancel", "unknown_model", "wrong_key", "embeddings", "parallel"}
+# They take seconds, and minutes where two engines share few cores with other tests.
+LIMIT_S = 390
 MODELS = """\
 apiVersion: bateau.dev/v1alpha1
 kind: Model
 metadata: {name: chat}
-spec: {source: smollm2, contextLength: 1024, parallel: 4, servedNames: [gpt-4o-mini]}
+spec: {source: smollm2, contextLength: 1024, parallel: 4, resources: {cpu: "1"}, servedNames: [gpt-4o-mini]}
 ---
 apiVersion: bateau.dev/v1alpha1
 kind: Model
@@ -76,6 +78,7 @@ def keyed(cache: Path) -> Iterator[tuple[Stack, str]]:
         made.destroy()
 
 
+@pytest.mark.timeout(LIMIT_S + 30)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_an_unmodified_client_passes_every_case(installed: Path, keyed: tuple[Stack, str], program: str) -> None:
     stack, secret = keyed
@@ -94,7 +97,9 @@ def test_an_unmodified_client_passes_every_case(installed: Path, keyed: tuple[St
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     where = installed / "node" if language == "node" else HERE / language
-    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(
+        command, cwd=where, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert {line.removeprefix("ok ") for line in done.stdout.splitlines()} == PROGRAMS[program]
 

@@ -45,6 +45,17 @@ while True:
             raise
         time.sleep(0.5)
 """
+ENVIRONMENT = """\
+apiVersion: bateau.dev/v1alpha1
+kind: Cluster
+metadata: {name: here}
+spec: {context: CONTEXT}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Environment
+metadata: {name: prod}
+spec: {clusters: [here], namespace: laptop}
+"""
 
 
 @contextmanager
@@ -133,6 +144,15 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             assert "401" in asked(laptop, app.name, "fourth", "laptop/chat", within_s=5)
             assert "TOKENS 8" in asked(laptop, app.name, "fifth", "laptop/chat", secret=secret)
             assert "403" in asked(laptop, app.name, "sixth", "chat", within_s=5, secret=secret)
+            context = kubectl("config", "current-context").strip()
+            (tmp_path / "cluster.yaml").write_text(ENVIRONMENT.replace("CONTEXT", context))
+            used = bateau(loaded, "usage", "--env", "prod", "--directory", str(tmp_path), "--json", plain=True)
+            (cluster,) = json.loads(used)["clusters"]
+            groups = {each["key"]: each for each in cluster["groups"]}
+            # The first two came before the key, and the fourth without it.
+            assert (groups["ci"]["tokensOut"], groups["(no key)"]["tokensOut"]) == (8, 16)
+            assert groups["ci"]["errors"] >= 1
+            assert cluster["gatewaysUnknown"] == []
         finally:
             kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone-")
             kubectl("delete", "keys.bateau.dev", "ci", "--ignore-not-found")

@@ -25,8 +25,8 @@ class Hook:
 
     url: str = ""
     status: int = 200
-    headers: list[dict[str, str]] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    bodies: list[bytes] = field(default_factory=list[bytes])
 
     @property
     def trees(self) -> list[dict[str, Any]]:

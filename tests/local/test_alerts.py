@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
@@ -77,8 +79,8 @@ def test_a_broken_source_is_told_once_and_so_is_its_end_although_the_control_pla
             assert "Connection refused" in manager.hook.cause("BateauFetchFailed")
             assert "BateauFetchFailed" in listed(stack, "ended")
         found = stack.bateau("timeline", "broken", "--json")
-    reasons = [each["reason"] for each in json.loads(found.out)]
-    assert (reasons.count("AlertFiring"), reasons.count("AlertResolved")) == (1, 1)
+    mine = [each for each in json.loads(found.out) if each["fields"].get("alert") == "BateauFetchFailed"]
+    assert [each["reason"] for each in mine] == ["AlertFiring", "AlertResolved"]
 
 
 def test_a_replica_that_is_killed_again_and_again_is_a_restart_loop_with_its_cause(stack: Stack):
@@ -92,3 +94,55 @@ def test_a_replica_that_is_killed_again_and_again_is_a_restart_loop_with_its_cau
         told(hook, "BateauRestartLoop", "firing", "resolved")
         assert "killed by signal 9" in hook.cause("BateauRestartLoop")
         assert hook.trees[0]["groupLabels"] == {"service": "model/chat"}
+
+
+APP = """\
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: shop}
+spec:
+  command: [python3, -c, PROGRAM, "${ ports.http }"]
+  ports: {http: {protocol: http}}
+  resources: {memory: 64Mi}
+"""
+# Answers, and takes 100 MB more when it is asked to.
+HUNGRY = """\
+import http.server, sys
+kept = []
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/eat": kept.append(bytearray(100_000_000))
+        if self.path == "/free": kept.clear()
+        self.send_response(500 if self.path == "/fail" else 200)
+        self.end_headers()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def asked(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_memory_that_fills_and_requests_that_fail_are_told_and_end(stack: Stack):
+    (stack.specs / "chat.yaml").unlink()
+    stack.write(APP.replace("PROGRAM", json.dumps(HUNGRY)), "shop.yaml")
+    with webhook() as hook, serving(stack, f"BATEAU_ALERTS_WEBHOOK_URL={hook.url}"):
+        tree = wait_for(lambda: settled(stack) and stack.ask_status(), timeout_s=SLOW_S)
+        address = next(each["address"] for each in tree["services"] if each["service"] == "app/shop")
+        assert asked(f"{address}/eat") == 200
+        alert = wait_for(lambda: listed(stack).get("BateauMemoryNearLimit"), timeout_s=SLOW_S)
+        assert "of its limit" in alert["says"]
+        for _ in range(40):
+            assert asked(f"{address}/fail") == 500
+        pid = stack.replicas("app/shop")[0]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        alert = wait_for(lambda: listed(stack).get("BateauErrorBudgetBurn"), timeout_s=SLOW_S)
+        assert alert["service"] == "app/shop"
+        assert "failed" in alert["says"]
+        assert "app.shop.0 Restarted: killed by signal 9 (SIGKILL)" in alert["cause"]
+        told(hook, "BateauMemoryNearLimit", "firing", "resolved")
+        told(hook, "BateauErrorBudgetBurn", "firing", "resolved")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,12 @@ def test_memory_that_cannot_be_read_is_unknown(process: subprocess.Popen[str], m
 def test_without_processes_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "scandir", None)
     assert memory_by_session([]) == {}
+
+
+def test_a_process_that_ends_meanwhile_counts_as_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for pid in ("10", "11"):
+        (tmp_path / pid).mkdir()
+        (tmp_path / pid / "stat").write_text(f"{pid} (app) S 1 10 10 0")
+    (tmp_path / "10/smaps_rollup").write_text("Pss: 2 kB\n")
+    monkeypatch.setattr(memory, "_PROC", tmp_path)
+    assert memory_by_session([10]) == {10: 2048}

@@ -105,14 +105,15 @@ def test_points_are_steps_with_gaps_where_nothing_is_known(kept: Kept) -> None:
     kept.add(1, 8)
     kept.add(300, 304)
     expected = [
-        Point(when_s=at(4), value=sum(value(each, REQUESTS) for each in range(1, 5))),
-        Point(when_s=at(8), value=sum(value(each, REQUESTS) for each in range(5, 9))),
+        Point(when_s=at(4), value=sum(value(each, REQUESTS) for each in range(1, 5)), seconds=60.0),
+        Point(when_s=at(8), value=sum(value(each, REQUESTS) for each in range(5, 9)), seconds=60.0),
         Point(when_s=at(12), value=None),
     ]
     for history in (kept.writer, kept.written()):
         assert history.points(CHAT, REQUESTS, since=at(0), until=at(12), step_s=60.0) == expected
         week = history.points(CHAT, MEMORY, since=at(0), until=at(480), step_s=3600.0)
         assert [each.value for each in week] == [value(8, MEMORY), value(304, MEMORY)]
+        assert [each.seconds for each in week] == [8 * INTERVAL_S, 5 * INTERVAL_S], "what was measured of the hour"
         assert history.points(CHAT, MEMORY, since=at(0), until=at(0), step_s=60.0) == []
 
 
@@ -193,8 +194,8 @@ def test_the_oldest_hours_go_first_and_the_size_is_bounded(tmp_path: Path) -> No
     by_points.add(1, 1200)
     reader = by_points.written()
     assert sum(each.points for each in reader.spans()) == 480 + 240, "of finished hours"
-    assert reader.total(CHAT, REQUESTS, since=at(0), until=at(700)) is None
-    assert reader.total(CHAT, REQUESTS, since=at(960), until=at(1200)) is not None
+    assert reader.total(CHAT, REQUESTS, since=at(0), until=at(480)) is None
+    assert reader.total(CHAT, REQUESTS, since=at(480), until=at(1200)) is not None
     by_points.writer.close()
 
     bytes_max = 60_000
@@ -203,8 +204,8 @@ def test_the_oldest_hours_go_first_and_the_size_is_bounded(tmp_path: Path) -> No
     for number in range(1, 3000):
         row = {measure.name: chance.random() for measure in MEASURES}
         by_size.writer.add(at(number), {CHAT: row, SHOP: row})
-        if not number % 100:
-            by_size.written()
+        if not number % 50:
+            by_size.drain()
             assert sum(path.stat().st_size for path in by_size.directory.iterdir()) <= bytes_max
     assert by_size.written().total(CHAT, REQUESTS, since=at(2900), until=at(3000)) is not None
     by_size.writer.close()

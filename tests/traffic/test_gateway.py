@@ -271,7 +271,11 @@ async def test_other_pods_read_statistics_and_change_nothing():
         await at.start()
         at.control().publish(traffic(pod))
         await serves(at)
-        assert await at.probe("/ready") == 200
+
+        async def answers() -> bool:
+            return await at.probe("/ready") == 200
+
+        await eventually(answers)
         assert await at.probe("/stats/prometheus") == 200
         assert await at.probe("/quitquitquit", "POST") == 404
         assert await at.probe("/ready", "POST") == 404

@@ -1,5 +1,6 @@
 """A dashboard for each test."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ui.served import Served, served
+from bateau.ui.page import View
+from ui.served import Served, a_view, served
 
 
 @pytest.fixture
@@ -17,6 +19,12 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="bt-"))
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def view() -> View:
+    """A view, for pages as functions of it."""
+    return asyncio.run(a_view())
 
 
 @pytest_asyncio.fixture

@@ -12,14 +12,21 @@ import aiohttp
 from yarl import URL
 
 from bateau.api.server import ApiServer
+from bateau.control.key_report import KeysReport, KeyUse
+from bateau.control.path import understand
 from bateau.control.restarts import Restarted
+from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import BateauError
 from bateau.domain.figures import Figures
 from bateau.domain.timeline import Entry
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
+from bateau.ui.page import View
+from bateau.ui.reports import Need, Reports
 from bateau.ui.sessions import Role, Sessions
+from bateau.wiring.keys import Keys
 from control.world import World, app, model, world
+from ui.reports import MACHINE, POLICIES, TODAY, usage
 
 ORIGIN = "http://127.0.0.1:8080"
 SPECS = {
@@ -63,6 +70,29 @@ class FakeMeter:
         return self.figures
 
 
+class FakeReporter:
+    """The reports that a test sets; the keys are those that there are."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.reports = Reports(usage=usage(), machine=MACHINE, written=understand(POLICIES, today=TODAY), today=TODAY)
+        self._keys = keys
+
+    async def of(self, needs: tuple[Need, ...], given: Mapping[str, str]) -> Reports:
+        del given
+        keyring = self._keys.load()
+        found = KeysReport(keys=tuple(KeyUse(key=each) for each in keyring.by_name.values()), required=keyring.required)
+        chosen = {"usage": self.reports.usage, "machine": self.reports.machine, "written": self.reports.written}
+        wanted = {name for name in chosen if name in needs or (name == "written" and "specs" in needs)}
+        return Reports(
+            keys=found if "keys" in needs else None,
+            today=self.reports.today if "specs" in needs else None,
+            **{name: value for name, value in chosen.items() if name in wanted},  # type: ignore[arg-type]
+        )
+
+    async def close(self) -> None:
+        """Nothing runs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A whole answer."""
@@ -84,6 +114,11 @@ class Served:
         self.events: tuple[Entry, ...] | None = ()
         self.restarted: list[str] = []
         self.refusal: BateauError | None = None
+        self.keys = Keys(
+            "default",
+            {f"XDG_{name}": str(socket.parent / name) for name in ("STATE_HOME", "CACHE_HOME", "RUNTIME_DIR")},
+        )
+        self.reporter = FakeReporter(self.keys)
         self.sessions = Sessions(lambda: self.now)
         self.instance = Instance(
             snapshots=made.control.snapshots,
@@ -93,6 +128,8 @@ class Served:
             needs_key=lambda: self.needs_key,
             restart=self.restart,
             events=lambda: self.events,
+            keys=self.keys,
+            reporter=self.reporter,
         )
         self.dashboard = Dashboard(self.instance, self.sessions, name="test")
         self.cookie = ""
@@ -177,3 +214,13 @@ async def served(socket: Path, **specs: str) -> AsyncGenerator[Served, None]:
             yield found
         finally:
             await found.close()
+
+
+async def a_view(**specs: str) -> View:
+    """Return the view of some specs, and of all reports."""
+    async with world(history=None, memory=None, **(specs or SPECS)) as made:
+        await made.until(lambda: made.status.rolled_out)
+        keys = KeysReport(keys=(KeyUse(key=ApiKey(name="ci", owner="ada")),))
+        written = understand(POLICIES, today=TODAY)
+        reports = Reports(usage=usage(), keys=keys, machine=MACHINE, written=written, today=TODAY)
+        return View(status=made.status, release=made.control.release, reports=reports, role="admin")

@@ -35,13 +35,33 @@ async def test_a_stream_begins_with_all_parts_and_continues_with_those_that_chan
     await dashboard.sign_in()
     async with dashboard.stream("/") as events:
         first = await the_next(events, "parts")
-        assert set(first["parts"]) == {"summary", "problems", "services", "graph"}
+        assert set(first["parts"]) == {"summary", "alerts", "problems", "services", "graph"}
         dashboard.meter.figures = Figures(
             number=1, services={"app/shop": ServiceFigures(seconds=2, requests_per_s=41.6)}
         )
         second = await the_next(events, "parts")
-        assert set(second["parts"]) == {"services"}
-        assert ">42<" in second["parts"]["services"]
+        (news,) = second["rows"]
+        assert (second["parts"], news["of"], news["order"]) == ({}, "services-rows", None)
+        assert list(news["rows"]) == ["row-app-shop"]
+        assert ">42<" in news["rows"]["row-app-shop"]
+
+
+async def test_a_page_gets_nothing_that_it_has(dashboard: Served) -> None:
+    await dashboard.sign_in()
+    page = (await dashboard.get("/ui/")).text
+    have = page.partition('data-have="')[2].partition('"')[0]
+    assert have
+    async with dashboard.stream(f"/&have={have}") as events:
+        assert (await anext(events))[0] == "alive"
+        dashboard.meter.figures = Figures(number=1, services={"app/shop": ServiceFigures(requests_per_s=41.6)})
+        news = await the_next(events, "parts")
+        assert (news["parts"], [list(each["rows"]) for each in news["rows"]]) == ({}, [["row-app-shop"]])
+        assert news["have"] != have
+    async with dashboard.stream(f"/&have={have}") as events:
+        news = await the_next(events, "parts")
+        assert [list(each["rows"]) for each in news["rows"]] == [["row-app-shop"]], "what came meanwhile"
+    async with dashboard.stream("/&have=another") as events:
+        assert set((await the_next(events, "parts"))["parts"]) == {"summary", "alerts", "problems", "services", "graph"}
 
 
 async def test_a_change_of_a_service_is_sent_with_the_number_of_its_snapshot(dashboard: Served) -> None:
@@ -52,7 +72,7 @@ async def test_a_change_of_a_service_is_sent_with_the_number_of_its_snapshot(das
         await dashboard.world.until(lambda: dashboard.world.service("app/shop").state != "Ready")
         after = await the_next(events, "parts")
         assert after["number"] > before
-        assert "services" in after["parts"]
+        assert [list(news["rows"]) for news in after["rows"]] == [["row-app-shop"]]
 
 
 async def test_while_nothing_changes_only_a_sign_of_life_is_sent(

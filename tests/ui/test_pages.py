@@ -13,13 +13,7 @@ from bateau.ui.page import View
 from bateau.ui.pages import PAGES, overview, service_page
 from bateau.ui.words import DASH
 from control.world import app, external, model, world
-from ui.served import SPECS
-
-
-async def a_view(**specs: str) -> View:
-    async with world(history=None, memory=None, **(specs or SPECS)) as made:
-        await made.until(lambda: made.status.rolled_out)
-        return View(status=made.status, release=made.control.release)
+from ui.served import a_view
 
 
 def parts_of(view: View, path: str) -> dict[str, str]:
@@ -37,7 +31,11 @@ def cells(html: str, row: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"]
+    "path",
+    [
+        *("/", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"),
+        *("/usage", "/usage/30d/hour", "/usage/keys/ci", "/machines", "/policies"),
+    ],
 )
 async def test_equal_views_give_the_same_text(path: str) -> None:
     view = await a_view()
@@ -131,6 +129,6 @@ async def test_problems_are_shown_with_their_fix() -> None:
     async with world(shop=app(colour="red")) as made:
         await made.until(lambda: made.status.problems)
         screen = overview.make(View(status=made.status, release=made.control.release), {})
-    html = screen.parts[1].text
+    html = next(each for each in screen.parts if each.id == "problems").text
     assert "colour" in html
     assert "hidden" not in html

@@ -11,7 +11,9 @@ from ui.served import ORIGIN, Served
 RESTART = "/ui/services/app/shop/restart"
 
 
-@pytest.mark.parametrize("path", ["/ui/", "/ui/services/app/shop", "/ui/live?path=/", "/ui/nothing", "/ui/../ui/"])
+@pytest.mark.parametrize(
+    "path", ["/ui/", "/ui/services/app/shop", "/ui/live?path=/usage", "/ui/nothing", "/ui/../ui/", "/ui/policies"]
+)
 async def test_without_a_session_nothing_is_shown(dashboard: Served, path: str) -> None:
     answer = await dashboard.get(path)
     assert answer.status == 401
@@ -138,7 +140,13 @@ async def test_every_answer_has_the_headers_that_bind_the_browser(dashboard: Ser
     assert "default-src 'none'" in policy
 
 
-@pytest.mark.parametrize("path", ["/ui/", "/ui/services/app/shop", "/ui/services/model/chat"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/ui/", "/ui/services/app/shop", "/ui/services/model/chat"),
+        *("/ui/usage", "/ui/usage/7d/day", "/ui/machines", "/ui/policies"),
+    ],
+)
 async def test_a_page_has_no_script_or_style_of_its_own(dashboard: Served, path: str) -> None:
     await dashboard.sign_in()
     text = (await dashboard.get(path)).text

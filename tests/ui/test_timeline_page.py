@@ -7,8 +7,8 @@ import pytest
 from bateau.domain.event import Event
 from bateau.domain.timeline import Entry
 from bateau.ui.page import View
-from ui.served import Served
-from ui.test_pages import a_view, parts_of
+from ui.served import Served, a_view
+from ui.test_pages import parts_of
 
 EVENTS = (
     Entry(number=1, event=Event(when_s=1_764_000_000, subject="desired", reason="Pushed", says="two commits")),

@@ -23,6 +23,7 @@ from bateau.wiring.filters import Filters
 from bateau.wiring.keys import Keys
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import paths
+from bateau.wiring.sampling import Processes
 from bateau.wiring.this_process import SystemClock
 from bateau.wiring.usage import rate_file_of
 from control.world import app, model, world
@@ -59,12 +60,23 @@ async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane, tm
     async with world(chat=model(replicas=2), shop=app()) as w:
         await w.until(lambda: w.status.settled)
         page = await metrics_page(
-            w.control, plane, counted, Filters(library=None, why="a test"), accounts(tmp_path, w.control), {}
+            w.control,
+            plane,
+            counted,
+            Filters(library=None, why="a test"),
+            accounts(tmp_path, w.control),
+            {},
+            Processes(cpu_s={"app/shop": 1.5}),
         )
     families: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(page)}
     # Envoy does not run, and the two replicas of the fake runtime have no sockets.
     assert [sample.value for sample in families["bateau_scrape_failures"].samples] == [3]
     assert not [name for name in families if name.startswith(("gen_ai", "envoy", "bateau_model", "bateau_requests"))]
+    assert "bateau_service_memory_bytes" not in families, "it is not known"
+    wanted = {s.labels["service"]: s.value for s in families["bateau_service_replicas_wanted"].samples}
+    assert wanted == {"app/shop": 1, "model/chat": 2, "gateway/envoy": 1}
+    used = {s.labels["service"]: s.value for s in families["bateau_service_cpu_seconds"].samples}
+    assert used == {"app/shop": 1.5}
     events = {(s.labels["reason"], s.labels["type"]): s.value for s in families["bateau_events"].samples}
     assert events == {("Ready", "Normal"): 1}
     ready = {

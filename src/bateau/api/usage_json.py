@@ -1,6 +1,6 @@
 """Sums of usage as JSON, CSV and rows of a table.
 
-Called by cli.usage.
+Called by cli.cluster_usage and cli.usage.
 """
 
 import csv
@@ -13,7 +13,7 @@ from functools import partial
 from bateau.domain.closure import Closure
 from bateau.domain.costs import CostSum
 from bateau.domain.used import By, Group, Sum, Summary
-from bateau.kit.json_value import ReadObject
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.money import shown
 from bateau.kit.rfc3339 import rfc3339
 
@@ -34,14 +34,13 @@ class _Column:
 
 def usage_json(found: Summary, by: By, *, since: str, until: str, damaged: int) -> ReadObject:
     """Return sums as JSON; times are in RFC 3339. `damaged` lines of the ledger are not in the sums."""
-    return {
-        "since": since,
-        "until": until,
-        "by": by,
-        "groups": [{by: group, **_group(each)} for group, each in found.by.items()],
-        "total": _group(found.total),
-        "damagedLines": damaged,
-    }
+    return {"since": since, "until": until, "by": by, **sums_json(found, by), "damagedLines": damaged}
+
+
+def sums_json(found: Summary, by: By) -> Mapping[str, ReadJson]:
+    """Return the sums of groups, and of all together, as JSON."""
+    groups = [{by: group, **_group(each)} for group, each in found.by.items()]
+    return {"groups": groups, "total": _group(found.total)}
 
 
 def usage_csv(found: Summary, by: By) -> str:
@@ -101,11 +100,11 @@ def _whole(number: Decimal | int) -> str:
     return f"{number:,}"
 
 
-def _group(each: Group) -> ReadObject:
+def _group(each: Group) -> Mapping[str, ReadJson]:
     return {**_sum(each.sum), **_costs(each.costs)}
 
 
-def _costs(each: CostSum) -> ReadObject:
+def _costs(each: CostSum) -> Mapping[str, ReadJson]:
     return {
         "money": {currency: float(amount) for currency, amount in sorted(each.money.items())},
         "requestsWithoutPrice": each.money_unknown,

@@ -3,19 +3,17 @@
 Called by cli.keys.
 """
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
-from bateau.cli.options import NUMBER_MAX, Number
+from bateau.cli.options import Number
 
 if TYPE_CHECKING:
     from bateau.kit.money import Money
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
-_KWH: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(?: ?kWh)?", re.ASCII)
 
 
 class Count(click.ParamType[int]):
@@ -25,12 +23,12 @@ class Count(click.ParamType[int]):
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number; a wrong one is a usage error."""
-        text = str(value)
-        factor = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}.get(text[-1:], 1)
-        digits = text if factor == 1 else text[:-1]
-        if len(digits) > len(str(NUMBER_MAX)) or not digits.isdecimal() or not 0 < int(digits) * factor <= NUMBER_MAX:
-            self.fail(f"{text} is not a number of tokens: write 500, 60k or 1M", param, ctx)
-        return int(digits) * factor
+        from bateau.domain.key_fields import tokens
+
+        try:
+            return tokens(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Amount(click.ParamType["Money"]):
@@ -55,10 +53,12 @@ class KilowattHours(click.ParamType[float]):
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the kWh; a wrong amount is a usage error."""
-        found = _KWH.fullmatch(str(value))
-        if found is None or not float(found[1]):
-            self.fail(f"{value} is not an amount of energy: write 1.5 or 30, in kWh", param, ctx)
-        return float(found[1])
+        from bateau.domain.key_fields import kilowatt_hours
+
+        try:
+            return kilowatt_hours(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 _LIMITS: Final = (

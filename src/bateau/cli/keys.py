@@ -3,7 +3,6 @@
 import getpass
 import os
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from bateau.cli.issuers import command as issuer_command
 from bateau.cli.key_limits import limit_options
-from bateau.cli.options import Period, json_option, name_option
+from bateau.cli.options import json_option, name_option
 
 if TYPE_CHECKING:
     from bateau.kit.money import Money
@@ -26,27 +25,12 @@ class Expiry(click.ParamType[float]):
         """Return the time; a wrong or a past one is a usage error."""
         if not isinstance(value, str):
             return float(value)
-        try:
-            until = time.time() + Period().convert(value, None, None)
-        except click.BadParameter:
-            until = self._date(value, param, ctx)
-        try:
-            datetime.fromtimestamp(until, UTC)
-        except (ValueError, OverflowError, OSError):
-            self.fail(f"{value} is too far in the future", param, ctx)
-        if until <= time.time():
-            self.fail(f"{value} is over", param, ctx)
-        return float(int(until))
+        from bateau.domain.key_fields import expiry
 
-    def _date(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
-        except ValueError:
-            self.fail(f"{value} is not a time: write 90d, 12h, or a date such as 2027-01-31", param, ctx)
-        try:
-            return (day + timedelta(days=1)).timestamp()  # the day itself is included
-        except OverflowError:
-            self.fail(f"{value} is too far in the future", param, ctx)
+            return expiry(value, time.time())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 _to_spec_option = click.option(

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 INSTANCE_DEFAULT = "default"
 _Command = TypeVar("_Command", bound=Callable[..., object])
-DAY_S = 86_400.0
-_TIME_CHARACTERS_MAX = 20
-NUMBER_MAX = 2**63 - 1  # the largest whole number of SQLite
 
 
 class Number(click.ParamType[int]):
@@ -31,15 +28,12 @@ class Number(click.ParamType[int]):
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number; a wrong one is a usage error."""
+        from bateau.kit.amounts import whole
+
         try:
-            number = int(value)
-        except ValueError:
-            self.fail(f"{value} is not a whole number", param, ctx)
-        if number < self._least:
-            self.fail(f"{number} is too small; use {self._least} or more", param, ctx)
-        if number > NUMBER_MAX:
-            self.fail(f"{number} is too large", param, ctx)
-        return number
+            return whole(value, least=self._least)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Memory(click.ParamType[int]):
@@ -67,17 +61,14 @@ class Period(click.ParamType[float]):
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the seconds; a wrong one is a usage error."""
-        from bateau.kit.quantity import QuantityError, parse_seconds
+        from bateau.kit.amounts import period
 
         if not isinstance(value, str):
             return float(value)
-        days = value.removesuffix("d")
-        if len(value) > _TIME_CHARACTERS_MAX:
-            self.fail("it is too long: write 90d, 12h or 30m", param, ctx)
         try:
-            return int(days) * DAY_S if days != value and days.isdecimal() else parse_seconds(value)
-        except (QuantityError, OverflowError):
-            self.fail(f"{value} is not a duration: write 90d, 12h or 30m", param, ctx)
+            return period(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class BundlePlace(click.ParamType[Path | str]):

@@ -65,6 +65,14 @@ spec: {source: smollm2}
     "--require-keys", is_flag=True,
     help="From now on everybody needs an API key, even before there is one: for keys in the specs.",
 )  # fmt: skip
+@click.option(
+    "--prometheus", metavar="URL",
+    help="A server with the API of Prometheus that scrapes this instance: the charts of the dashboard show its values.",
+)  # fmt: skip
+@click.option(
+    "--prometheus-label", "prometheus_labels", multiple=True, metavar="NAME=VALUE",
+    help="A label that the series of this instance have there, if it has others too. May be repeated.",
+)  # fmt: skip
 @environment_option("The environment to hydrate for.")
 @click.option(
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
@@ -87,8 +95,9 @@ spec: {source: smollm2}
 def command(  # noqa: PLR0917 - click passes them by name
     url: str | None, directory: Path, name: str, listen: str, tls_cert: Path | None, tls_key: Path | None,
     plain_http: bool, hosts: tuple[str, ...], origins: tuple[str, ...], memory_bytes: int | None, open_to_all: bool,
-    require_keys: bool, environment: str | None, allowed_signers: Path | None, rewritten_history: bool, detach: bool,
-    question: str | None, control: bool, applied: bool,
+    require_keys: bool, prometheus: str | None, prometheus_labels: tuple[str, ...], environment: str | None,
+    allowed_signers: Path | None, rewritten_history: bool, detach: bool, question: str | None, control: bool,
+    applied: bool,
 ) -> int:  # fmt: skip
     """Serve every spec below the directory, or the catalogue's default model if there is none.
 
@@ -107,6 +116,12 @@ def command(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("--open and --require-keys exclude each other")
     if tls_cert and plain_http:
         raise click.UsageError("--plain-http has no use for --tls-cert")
+    from bateau.wiring.prometheus_server import server_of
+
+    try:
+        server = server_of(prometheus, prometheus_labels)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     if detach and not control:
         arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
         arguments += ["--memory", str(memory_bytes)] if memory_bytes else []
@@ -116,6 +131,8 @@ def command(  # noqa: PLR0917 - click passes them by name
         arguments += ["--plain-http"] if plain_http else []
         arguments += [word for host in hosts for word in ("--host", host)]
         arguments += [word for origin in origins for word in ("--origin", origin)]
+        arguments += ["--prometheus", prometheus] if prometheus else []
+        arguments += [word for label in prometheus_labels for word in ("--prometheus-label", label)]
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
         arguments += ["--allow-rewritten-history"] if rewritten_history else []
@@ -148,6 +165,7 @@ def command(  # noqa: PLR0917 - click passes them by name
             hosts=hosts,
             origins=origins,
         ),
+        prometheus=server,
         listen=address,
         environment=environment,
         default_texts={"default.yaml": DEFAULT_SPEC},
@@ -168,6 +186,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
     meter = meter_of(platform)
+    dashboard = dashboard_of(platform, meter)
     api = ApiServer(
         settings.paths.control_socket,
         snapshots=platform.control.snapshots,
@@ -175,7 +194,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         stop=stop,
         webhooks=platform.webhooks,
         operator=platform,
-        dashboard=dashboard_of(platform, meter),
+        dashboard=dashboard,
         meter=meter,
         alerts=platform.alerts,
     )
@@ -208,6 +227,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         return await _stop(platform)
     finally:
         await api.close()
+        await dashboard.close()
         await platform.close()
 
 

@@ -1,6 +1,7 @@
 """Judge for each rule of alerts, and each service, whether its condition holds now.
 
-Called by wiring.alerts. Pure: it is given the history of measures, the facts and the time.
+Called by control.alerting, wiring.alert_facts and wiring.alerts. Pure: it is given the history of measures, the facts
+and the time.
 
 Invariant: a condition whose measures are unknown is neither true nor false. Held by
 tests/control/test_alert_conditions.py::test_what_is_not_known_neither_holds_nor_ends.
@@ -29,7 +30,10 @@ from bateau.kit.quantity import format_seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A service, its objectives, and the bounds from its spec: of all of its replicas together; None: it has none."""
+    """A service, its objectives, and the bounds from its spec: of all of its replicas together; None: it has none.
+
+    `is_fetching`: its model is not on this machine, which has an alert of its own if that fails.
+    """
 
     key: str
     slo: Slo

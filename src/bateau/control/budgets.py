@@ -1,6 +1,7 @@
 """Decide which keys and models have used up what they may use, and until when requests are refused.
 
-Called by api.key_json and wiring.budgets. Pure: it is given the requests, the costs of models and the time.
+Called by api.key_json, control.key_report, ui.keys and wiring.budgets. Pure: it is given the requests, the costs of
+models and the time.
 
 Invariant: a restart forgets nothing that counts: the same requests in any order give the same decisions. Held by
 tests/control/test_budgets.py::test_the_order_of_requests_does_not_matter.

@@ -1,6 +1,7 @@
 """From texts to workloads: read, hydrate and judge. The walk continues to the units of a site.
 
-Called by cli.check, control and wiring. Pure: a value in, a value out.
+Called by cli.alert_exports, cli.check, control, ui.pages.policies_page, ui.reports and wiring. Pure: a value in, a
+value out.
 
 Invariant: an error in the specs gives no steps at all. A service whose model is not here yet, or that does not fit, is
 left as it is and does not block any other service. Held by tests/control/test_texts.py and
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import assert_never
 
+from bateau.control.places import EnvironmentPlace, places_of
 from bateau.domain.api_key import ApiKey
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
@@ -51,6 +53,7 @@ class Written:
     read: frozenset[str] = frozenset()  # values that env() may have returned: no message shows them
     keys: tuple[ApiKey, ...] = ()
     kinds: frozenset[str] | None = None  # of objects and of schemas; None if some objects could not be rendered
+    places: tuple[EnvironmentPlace, ...] = ()
 
     @property
     def wrong(self) -> bool:
@@ -110,6 +113,7 @@ def understood(
         environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
         read=read,
         keys=keys_of(reading.specs, environment),
+        places=places_of(reading.specs),
     )
 
 

@@ -1,6 +1,6 @@
 """Keep the failures of the control loop that concern no single service: one reason per step, until that step works.
 
-Called by control.declared_keys and control.loop.
+Called by control.declared_keys, control.loop and wiring.alert_facts.
 
 Invariant: a reason is logged once, and shown until its own step has worked, and no longer. Held by
 tests/control/test_contained.py::test_the_reason_of_a_failed_turn_is_shown_until_a_turn_works.

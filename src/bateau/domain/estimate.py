@@ -1,6 +1,6 @@
 """Estimate the tokens of requests whose answer is not known whole, from those of others.
 
-Called by cli.usage. Pure.
+Called by cli.usage and wiring.usage_process. Pure.
 
 An engine works for a client that leaves, and for one whose gateway was killed. Its counters contain that, so a ledger
 without it would not close. Of a stream the events are known, each with one token; of another answer its time; of a

@@ -176,11 +176,12 @@ MEASURES: Final[Sequence[Measure]] = (
 class Point:
     """A value of a measure in the interval that ends at `when_s`, a Unix time in seconds. None: not known.
 
-    That of a sum is the increase in the interval.
+    That of a sum is the increase in the interval, of which `seconds` were measured.
     """
 
     when_s: float
     value: float | None
+    seconds: float = 0.0
 
 
 class MeasureHistory(Protocol):

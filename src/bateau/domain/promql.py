@@ -7,6 +7,8 @@ Invariant: a service's expression matches the series of no other service. Held b
 """
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from bateau.domain.measures import TIME_EDGES_S, Measure
@@ -14,8 +16,18 @@ from bateau.domain.measures import TIME_EDGES_S, Measure
 _CLUSTER_PARTS: Final = "([/#].+)?"  # an app's port, or how often a service that may sleep has woken up
 
 
-def promql(measure: Measure, service: str, *, is_model: bool, window: str, bound_s: float = 1.0) -> str:
+def promql(
+    measure: Measure,
+    service: str,
+    *,
+    is_model: bool,
+    window: str,
+    bound_s: float = 1.0,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return the expression of a measure of a service ("model/chat") over a window ("5m").
+
+    `labels` are those of the instance, where a server has several.
 
     With `is_model`, requests name the service in their body. `bound_s` is the time to the first token beyond which an
     answer is slow; a bound between two edges of the histogram is interpolated between them.
@@ -26,10 +38,12 @@ def promql(measure: Measure, service: str, *, is_model: bool, window: str, bound
     """
     lower, upper, share = around(bound_s)
     name = service.rpartition("/")[2]
+    more = "".join(f",{_is(label, value)}" for label, value in labels.items())
+    is_route = _is("gen_ai_request_model", name) if is_model else _matches("gen_ai_request_model", service, "/.+")
     words = {
-        "routes": _is("gen_ai_request_model", name) if is_model else _matches("gen_ai_request_model", service, "/.+"),
-        "service": _is("service", service),
-        "clusters": _matches("cluster", service, _CLUSTER_PARTS),
+        "routes": is_route + more,
+        "service": _is("service", service) + more,
+        "clusters": _matches("cluster", service, _CLUSTER_PARTS) + more,
         "window": window,
         "lower": _edge(lower),
         "upper": _edge(upper),

@@ -1,6 +1,6 @@
 """Count requests and tokens by key, owner and model, in a bounded number of series.
 
-Called by observe.usage_metrics, wiring.figures and wiring.usage_counters. Pure.
+Called by observe.usage_metrics, wiring.figures, wiring.measures and wiring.usage_counters. Pure.
 
 Invariant: there are never more series than the bound and one; requests beyond it are in the last one, so that no
 request is missing in the total. Held by tests/domain/test_usage_counters.py.

@@ -1,13 +1,13 @@
 """What one request has used, and sums of that.
 
-Made by store.ledger; read by cli.usage and api.usage_json. Pure.
+Made by store.ledger; read by cli.usage, api.usage_json and wiring.usage_process. Pure.
 
 Invariant: a number of tokens that is not known is not counted as 0: a sum says how many requests it lacks. Held by
 tests/store/test_ledger.py.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -162,15 +162,36 @@ def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str], rate
     `owners` are those of the keys that exist, and `rates` the costs of models. A request with a token says its own
     owner, unless it was cut; then it is that of the request before it with a token of the same subject.
     """
-    group, owners = _GROUPS[by], dict(owners)
-    found: dict[str, Group] = {}
-    total = Group()
+    found = Sums((by,), owners=owners, rates=rates)
     for used in requests:
-        total.add(used, rates)
+        found.add(used)
+    return found.of(by)
+
+
+class Sums:
+    """Several sums of the same requests, which are added one by one; `owners` and `rates` as in `summary`."""
+
+    def __init__(self, by: Sequence[By], *, owners: Mapping[str, str], rates: Rates = _NO_RATES) -> None:
+        self._rates = rates
+        self._owners = dict(owners)
+        self._total = Group()
+        self._groups: dict[By, dict[str, Group]] = {each: {} for each in by}
+
+    def add(self, used: Used) -> None:
+        """Add one request."""
+        self._total.add(used, self._rates)
         if used.key and used.owner:
-            owners[used.key] = used.owner
-        found.setdefault(group(used, owners), Group()).add(used, rates)
-    return Summary(by=dict(sorted(found.items())), total=total)
+            self._owners[used.key] = used.owner
+        for by, found in self._groups.items():
+            name = _GROUPS[by](used, self._owners)
+            group = found.get(name)
+            if group is None:
+                group = found[name] = Group()
+            group.add(used, self._rates)
+
+    def of(self, by: By) -> Summary:
+        """Return the sums by one of the words that were asked for."""
+        return Summary(by=dict(sorted(self._groups[by].items())), total=self._total)
 
 
 def _day(used: Used, _: Mapping[str, str]) -> str:

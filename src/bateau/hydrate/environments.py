@@ -1,6 +1,6 @@
 """Combine an environment with the environments that it builds on: deeply merged values, and patches in order.
 
-Called by control.destinations, control.releasing and hydrate.
+Called by control.destinations, control.places, control.releasing and hydrate.
 
 Invariant: `from` alone decides the order: first the environments that it names, each after those in its own `from`,
 then the environment itself. Later ones win. Held by

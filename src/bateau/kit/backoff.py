@@ -1,7 +1,7 @@
 """Compute the delay before the next retry: none, one second, two, four, up to a ceiling.
 
-Called by control.fetches, control.reconciler, runtimes, sources.git.follow, wiring.followed_bundle and wiring.spans.
-Takes no clock and draws no random number.
+Called by control.fetches, control.reconciler, runtimes, sources.git.follow, wiring.alert_delivery,
+wiring.followed_bundle and wiring.spans. Takes no clock and draws no random number.
 
 Invariant: the same failures and the same seed give the same delay, so that a log explains the wait. Held by
 tests/kit/test_backoff.py.

@@ -1,6 +1,6 @@
 """Amounts of money in a currency.
 
-Called by api, cli, domain, specs and store.
+Called by api, cli, domain, specs, store and ui.
 
 Invariant: an amount is exact: it is never a binary fraction. Held by
 tests/kit/test_money.py::test_a_sum_is_exact_in_any_order.

@@ -1,6 +1,6 @@
 """Send JSON to a receiver of alerts.
 
-Called by observe.alert_manager, observe.alert_slack and observe.alert_webhook.
+Called by observe.
 
 Invariant: no error contains the address or a header, as these may be secret. Held by
 tests/observe/test_alert_receivers.py::test_no_error_contains_a_secret.
@@ -8,6 +8,7 @@ tests/observe/test_alert_receivers.py::test_no_error_contains_a_secret.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Final
 
@@ -46,6 +47,6 @@ async def post(url: str, body: bytes, headers: Mapping[str, str] | None = None) 
     except TimeoutError:
         return f"it did not answer within {TIMEOUT_S:g} s"
     except aiohttp.ClientConnectorError as error:
-        return error.strerror or type(error.os_error).__name__
+        return os.strerror(error.os_error.errno) if error.os_error.errno else type(error.os_error).__name__
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return type(error).__name__

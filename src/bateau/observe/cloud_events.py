@@ -1,7 +1,7 @@
 """Read the events that other systems send, such as CI: CloudEvents with a signature.
 
-Called by wiring.outside_events. Pure.
-Sources: CloudEvents 1.0.2, "JSON Event Format" (structured and batched mode); Standard Webhooks 1.0 (signatures).
+Called by observe.alert_webhook and wiring.outside_events. Pure. Sources: CloudEvents 1.0.2, "JSON Event Format"
+(structured and batched mode); Standard Webhooks 1.0 (signatures).
 
 Invariant: the body is not parsed before its signature is verified, secrets are compared in constant time, and a
 signature is good for `PATIENCE_S`. Held by tests/observe/test_cloud_events.py.

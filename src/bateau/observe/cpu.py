@@ -1,7 +1,7 @@
 """Measure the CPU time of processes, each with all that it has started.
 
-Called by wiring.figures. A replica has a session of its own, so its processes are those of that session. Source:
-proc(5), `/proc/pid/stat`: utime, stime, and those of children that have ended, in clock ticks.
+Called by wiring.figures and wiring.sampling. A replica has a session of its own, so its processes are those of that
+session. Source: proc(5), `/proc/pid/stat`: utime, stime, and those of children that have ended, in clock ticks.
 
 Invariant: CPU time that cannot be read is None, and never 0. Held by
 tests/observe/test_cpu.py::test_cpu_time_that_cannot_be_read_is_unknown.

@@ -1,8 +1,8 @@
 """Measure the memory of processes, each with all that it has started.
 
-Called by wiring.figures. A replica has a session of its own, so its processes are those of that session.
-Source: proc(5), `/proc/pid/stat` and `/proc/pid/smaps_rollup`. `Pss` counts a page that several processes share, such
-as one of a model's file, in equal parts.
+Called by wiring.figures and wiring.sampling. A replica has a session of its own, so its processes are those of that
+session. Source: proc(5), `/proc/pid/stat` and `/proc/pid/smaps_rollup`. `Pss` counts a page that several processes
+share, such as one of a model's file, in equal parts.
 
 Invariant: memory that cannot be read is None, and never 0. Held by
 tests/observe/test_memory.py::test_memory_that_cannot_be_read_is_unknown.
@@ -42,8 +42,8 @@ def _session(pid: int) -> int | None:
 def _pss(pid: int) -> int | None:
     try:
         text = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii", errors="replace")
-    except ProcessLookupError:
-        return 0  # it has just ended
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended since /proc was listed
     except OSError:
         return None
     line = next((each for each in text.splitlines() if each.startswith(_PSS)), None)

@@ -1,8 +1,8 @@
 """Merge the counters of Envoy, the model servers and the control plane into one Prometheus page.
 
-Called by observe.usage_metrics and wiring. No request waits for it: counters are read when someone scrapes. Sources:
-Prometheus text exposition format 0.0.4; OpenTelemetry semantic conventions for generative AI metrics
-(gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
+Called by observe.gateway_usage, observe.usage_metrics and wiring. No request waits for it: counters are read when
+someone scrapes. Sources: Prometheus text exposition format 0.0.4; OpenTelemetry semantic conventions for generative AI
+metrics (gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
 
 Invariant: every family has its HELP and TYPE once. A server that cannot be scraped is left out and counted, not zero.
 Held by tests/traffic/test_metrics.py and tests/wiring/test_metrics_page.py.

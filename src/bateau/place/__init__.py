@@ -1,5 +1,6 @@
-"""Release x inventory -> placement."""
+"""Release x inventory -> placement, and the room that is left."""
 
 from bateau.place.capacity import place
+from bateau.place.room import Room, rooms
 
-__all__ = ["place"]
+__all__ = ["Room", "place", "rooms"]

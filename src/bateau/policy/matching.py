@@ -1,7 +1,7 @@
 """Decide whether a policy matches an object, and whether an exception applies to it.
 
-Called by control.delivery, control.object_checks and policy. policy.admission writes the same conditions for an API
-server.
+Called by control.delivery, control.object_checks, policy.admission, policy.judging, policy.names and
+ui.pages.policies_page.
 
 Invariant: globs are `*`, `?` and `[…]` and are case-sensitive; an absent condition always holds. Held by
 tests/policy/test_judge.py::test_match_by_group_name_namespace_and_label.

@@ -1,6 +1,7 @@
 """Turn a Policy document into rules that are known to compile, or into problems.
 
-Called by control, policy.admission, policy.judging and wiring.policies. It runs after specs has checked the schema.
+Called by control, policy.admission, policy.judging, ui.pages.policies_page and wiring.policies. It runs after specs has
+checked the schema.
 
 Invariant: every error that can be found without an object to judge is found here, all at once, with its place. Held by
 tests/policy/test_judge.py.

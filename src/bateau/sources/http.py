@@ -1,6 +1,6 @@
 """The rules for the URLs of sources, and the errors for HTTP statuses.
 
-Called by sources, wiring.followed_bundle, wiring.issuers, wiring.local and wiring.otlp.
+Called by sources and wiring.
 
 Invariant: plain HTTP is used on this machine only. A message never contains a query or credentials, as these may be
 secret. Held by tests/sources/test_download.py and tests/sources/test_faults.py.

@@ -1,6 +1,6 @@
 """Chunks of the history of measures: an hour of points of all services, in memory and as files.
 
-Called by store.measures.
+Called by store.measure_writer and store.measures.
 
 The hour that is written is a log: a table of its services whenever they change, and a record for each point in time. A
 finished hour is a file of columns, one record for each measure, with the sums and largest values of the whole hour
@@ -45,6 +45,7 @@ _TABLE, _POINT, _HOUR, _WHOLE, _COLUMN = range(5)
 _POINT_HEAD: Final = struct.Struct("<Id")  # number of the table, time
 _COLUMN_HEAD: Final = struct.Struct("<H")  # position of the measure in the header of the hour
 _UNKNOWN: Final = nan
+Whole = tuple[float | None, int]  # a sum or a largest value, None if it is unknown, and of how many points it is
 
 
 class Chunk(Protocol):
@@ -60,8 +61,8 @@ class Chunk(Protocol):
         """The keys of its services."""
         ...
 
-    def whole(self, service: str, measure: int) -> float | None:
-        """Return the sum, or the largest value, of the whole hour; None where nothing is known."""
+    def whole(self, service: str, measure: int) -> Whole:
+        """Return the sum, or the largest value, of the whole hour."""
         ...
 
     def column(self, service: str, measure: int) -> Sequence[float] | None:
@@ -98,10 +99,9 @@ class OpenChunk:
             for index, column in enumerate(columns):
                 column.append(_UNKNOWN if row is None else row[index])
 
-    def whole(self, service: str, measure: int) -> float | None:
-        """Return the sum, or the largest value, of the whole hour; None where nothing is known."""
-        column = self.column(service, measure)
-        return None if column is None else combined(column, is_sum=SUMS[measure])
+    def whole(self, service: str, measure: int) -> Whole:
+        """Return the sum, or the largest value, of the whole hour."""
+        return combined(self.column(service, measure) or (), is_sum=SUMS[measure])
 
     def column(self, service: str, measure: int) -> Sequence[float] | None:
         """Return a value for each of `whens`, NaN for an unknown one; None where nothing is known."""
@@ -109,18 +109,18 @@ class OpenChunk:
         return None if columns is None else columns[measure]
 
 
-def combined(values: Sequence[float], *, is_sum: bool) -> float | None:
-    """Return the sum, or the largest, of the values that are known; None without any.
+def combined(values: Sequence[float], *, is_sum: bool) -> Whole:
+    """Return the sum, or the largest, of the values that are known, and how many are.
 
     >>> combined([1.0, nan, 2.0], is_sum=True), combined([nan], is_sum=False)
-    (3.0, None)
+    ((3.0, 2), (None, 0))
     """
     if is_sum and values and not isnan(total := sum(values)):
-        return total
+        return total, len(values)
     known = [value for value in values if not isnan(value)]
     if not known:
-        return None
-    return sum(known) if is_sum else max(known)
+        return None, 0
+    return sum(known) if is_sum else max(known), len(known)
 
 
 def row_of(values: Mapping[str, float]) -> list[float]:
@@ -200,8 +200,8 @@ def hour_file(chunk: OpenChunk) -> bytes:
     whole = array("d")
     for service in chunk.services:
         for measure in range(len(NAMES)):
-            found = chunk.whole(service, measure)
-            whole.append(_UNKNOWN if found is None else found)
+            value, count = chunk.whole(service, measure)
+            whole.extend((_UNKNOWN if value is None else value, count))
     parts = [framed(_HOUR, compressed(json.dumps(tree).encode())), framed(_WHOLE, packed(whole))]
     for measure in range(len(NAMES)):
         column = array("f")
@@ -278,18 +278,18 @@ class StoredChunk:
     @cached_property
     def _whole(self) -> Floats | None:
         record = self._parts[2]
-        return record and self._numbers("d", record, 0, count=len(self.services) * len(self._measures))
+        return record and self._numbers("d", record, 0, count=2 * len(self.services) * len(self._measures))
 
-    def whole(self, service: str, measure: int) -> float | None:
-        """Return the sum, or the largest value, of the whole hour; None where nothing is known."""
+    def whole(self, service: str, measure: int) -> Whole:
+        """Return the sum, or the largest value, of the whole hour."""
         slot, position = self._slots.get(service), self._positions.get(measure)
         if slot is None or position is None:
-            return None
+            return None, 0
         if self._whole is None:
-            column = self.column(service, measure)
-            return None if column is None else combined(column, is_sum=SUMS[measure])
-        found = self._whole[slot * len(self._measures) + position]
-        return None if isnan(found) else found
+            return combined(self.column(service, measure) or (), is_sum=SUMS[measure])
+        at = 2 * (slot * len(self._measures) + position)
+        value, count = self._whole[at : at + 2]
+        return (None, 0) if isnan(value) else (value, int(count))
 
     def column(self, service: str, measure: int) -> Sequence[float] | None:
         """Return a value for each of `whens`, NaN for an unknown one; None where nothing is known."""

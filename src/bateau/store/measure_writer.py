@@ -16,6 +16,7 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
+from bateau.kit.latest import Latest
 from bateau.store.measure_chunks import LogReader, OpenChunk, hour_file, point_record, row_of, table_record
 from bateau.store.measures import Files, History, Span, hour_name, log_name, read_log
 
@@ -53,6 +54,7 @@ class MeasureWriter(History):
         self._tables = 0
         self._log_bytes = 0
         self._wrong: str | None = None
+        self._latest = Latest[Sequence[Span]]()
         self._disk = _Disk(self._files, directory, failed=self._failed, finished=self._take)
         self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._open()
@@ -70,7 +72,11 @@ class MeasureWriter(History):
         return self._files.damaged
 
     def spans(self) -> Sequence[Span]:
-        """Return all chunks, the one that is written at the end."""
+        """Return all chunks, the one that is written at the end: the same object until there is another point."""
+        found = (self._finished, self._unfinished, self._chunk, len(self._chunk.whens))
+        return self._latest.of(self._all, same=found[:3], equal=found[3:])
+
+    def _all(self) -> Sequence[Span]:
         in_memory = [
             Span(each.number, each.whens[0], each.whens[-1], len(each.whens), each)
             for each in (*self._unfinished, self._chunk)

@@ -1,6 +1,6 @@
 """Keep the measures of services on disk for a week, and answer questions about them.
 
-Called by wiring.
+Called by store.measure_writer and wiring.measures.
 
 Whoever writes keeps the current hour in memory and in a log; a finished hour becomes a file of columns. Names of files
 say which time they cover, so a question opens only those that it needs, and the sums of whole hours are read without
@@ -18,15 +18,15 @@ tests/store/test_measures.py::test_nobody_waits_for_a_disk_that_hangs.
 import logging
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import floor, isnan
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.measures import MEASURES, Measure, Point
-from bateau.store.measure_chunks import NAMES, SUMS, Chunk, Columns, LogReader, StoredChunk, combined
+from bateau.domain.measures import INTERVAL_S, MEASURES, Measure, Point
+from bateau.store.measure_chunks import NAMES, SUMS, Chunk, Columns, LogReader, StoredChunk, Whole, combined
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ FRESH_S: Final = 60.0
 _COLUMNS_BYTES_MAX: Final = 16 * 2**20
 _HOUR_NAME: Final = re.compile(r"(\d{9})-(-?\d+)-(-?\d+)-(\d+)\.hour")
 _LOG_NAME: Final = re.compile(r"(\d{9})\.log")
+_WINDOWS_MAX: Final = 64
+_SUMS_MAX: Final = 50_000
 _DIGITS: Final = 9  # of the number that every name begins with
 _INDEX: Final = {name: index for index, name in enumerate(NAMES)}
 
@@ -47,6 +49,7 @@ class Span:
     last: float
     points: int
     chunk: Chunk
+    is_finished: bool = False
 
 
 def hour_name(number: int, whens: Sequence[float]) -> str:
@@ -80,7 +83,7 @@ class Files:
     def _hour(self, found: re.Match[str]) -> Span:
         number, first, last, points = (int(each) for each in found.groups())
         chunk = StoredChunk(self.directory / found[0], kept=self.columns, report=self.report)
-        return Span(number, first, last, points, chunk)
+        return Span(number, first, last, points, chunk, is_finished=True)
 
     def sizes(self) -> Mapping[Path, tuple[int, int]]:
         """Return the number and the bytes of every file, the oldest first."""
@@ -118,11 +121,12 @@ class History:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._spans: tuple[Span, ...] = ()
+        self._chosen: tuple[Sequence[Span], dict[tuple[float, float], _Window]] = ((), {})
+        self._sums: dict[tuple[str, int, tuple[int, ...]], float | None] = {}
 
     def spans(self) -> Sequence[Span]:
-        """Return all chunks, the one that was written last at the end."""
-        return self._spans
+        """Return all chunks, the one that was written last at the end: the same object until there is another point."""
+        raise NotImplementedError
 
     def services(self) -> Sequence[str]:
         """Return the keys of the services that have a history."""
@@ -131,33 +135,36 @@ class History:
     def points(self, service: str, measure: Measure, *, since: float, until: float, step_s: float) -> Sequence[Point]:
         """Return a point for each step, oldest first: the sum or, of a gauge, the largest value in the step."""
         index, count = _INDEX[measure.name], max(0, -floor(-(until - since) / step_s))
-        found: list[list[float]] = [[] for _ in range(count)]
+        found: list[list[Whole]] = [[] for _ in range(count)]
         for span in self._in(since, until):
             first, last = (_step(at, since, step_s) for at in (span.first, span.last))
             if first == last and 0 <= first < count and span.last <= until:
-                value = span.chunk.whole(service, index)
-                if value is not None:
-                    found[first].append(value)
+                found[first].append(span.chunk.whole(service, index))
                 continue
             column, whens = span.chunk.column(service, index), span.chunk.whens
             for at in range(max(first, 0), min(last + 1, count)) if column else ():
                 begins, ends = (bisect_right(whens, min(since + step_s * each, until)) for each in (at, at + 1))
-                value = combined(column[begins:ends], is_sum=SUMS[index]) if column and ends > begins else None
-                if value is not None:
-                    found[at].append(value)
-        is_sum = SUMS[index]
+                if column and ends > begins:
+                    found[at].append(combined(column[begins:ends], is_sum=SUMS[index]))
         return [
-            Point(when_s=min(since + step_s * (at + 1), until), value=combined(values, is_sum=is_sum))
-            for at, values in enumerate(found)
+            Point(
+                when_s=min(since + step_s * (at + 1), until),
+                value=_combined((value for value, _ in parts), index),
+                seconds=INTERVAL_S * sum(points for _, points in parts),
+            )
+            for at, parts in enumerate(found)
         ]
 
     def total(self, service: str, measure: Measure, *, since: float, until: float) -> float | None:
         """Return the sum, or the largest value of a gauge, in a window; None where nothing was measured in it."""
-        index = _INDEX[measure.name]
-        found = [
-            value for span in self._in(since, until) if (value := _part(span, service, index, since, until)) is not None
-        ]
-        return combined(found, is_sum=SUMS[index])
+        index, window = _INDEX[measure.name], self._window(since, until)
+        key = (service, index, window.numbers)
+        if key not in self._sums:
+            if len(self._sums) > _SUMS_MAX:
+                self._sums.clear()
+            self._sums[key] = _combined((each.chunk.whole(service, index)[0] for each in window.whole), index)
+        parts = (_part(each, service, index, since, until) for each in window.parts)
+        return _combined((self._sums[key], *parts), index)
 
     def latest(self, service: str) -> Mapping[str, float]:
         """Return the latest value of each measure by its name, those that are older than a minute left out."""
@@ -181,14 +188,39 @@ class History:
     def _in(self, since: float, until: float) -> Iterator[Span]:
         return (each for each in self.spans() if each.last > since and each.first <= until)
 
+    def _window(self, since: float, until: float) -> "_Window":
+        """Return the chunks of a window. They are the same for all services, and mostly the same a moment later."""
+        spans = self.spans()
+        if self._chosen[0] is not spans or len(self._chosen[1]) > _WINDOWS_MAX:
+            self._chosen = (spans, {})
+        windows = self._chosen[1]
+        found = windows.get((since, until))
+        if found is None:
+            chosen = list(self._in(since, until))
+            whole = [each for each in chosen if each.is_finished and since < each.first and each.last <= until]
+            parts = [each for each in chosen if each not in whole]
+            found = windows[since, until] = _Window(whole, parts, tuple(each.number for each in whole))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The chunks in a window that are `whole`, with their numbers, and those of which it has a part."""
+
+    whole: Sequence[Span]
+    parts: Sequence[Span]
+    numbers: tuple[int, ...]
+
+
+def _combined(values: Iterable[float | None], index: int) -> float | None:
+    return combined([each for each in values if each is not None], is_sum=SUMS[index])[0]
+
 
 def _part(span: Span, service: str, index: int, since: float, until: float) -> float | None:
-    if since < span.first and span.last <= until:
-        return span.chunk.whole(service, index)
     column, whens = span.chunk.column(service, index), span.chunk.whens
     if column is None:
         return None
-    return combined(column[bisect_right(whens, since) : bisect_right(whens, until)], is_sum=SUMS[index])
+    return combined(column[bisect_right(whens, since) : bisect_right(whens, until)], is_sum=SUMS[index])[0]
 
 
 def _step(when_s: float, since: float, step_s: float) -> int:

@@ -1,6 +1,7 @@
 """Keep the history of the costs of models, because the lines of the ledger have none.
 
-Called by wiring.budgets and wiring.usage. The control plane writes the file whenever the costs of a model change.
+Called by wiring.budgets, wiring.usage and wiring.usage_process. The control plane writes the file whenever the costs of
+a model change.
 
 Invariant: a file that cannot be read is an error and not an empty history, by which budgets would begin again. It stays
 as it is. Held by tests/store/test_rates.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.

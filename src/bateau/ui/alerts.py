@@ -21,7 +21,7 @@ _SILENCE_S: Final = 2 * 3600
 
 
 def firing_section(found: Sequence[Shown], role: Role, *, with_service: bool = True, reports: bool = True) -> h.Element:
-    """Return the alerts that fire, as a part with the id `alerts`. Without any, it is hidden. With `reports`, it shows results."""
+    """Return the alerts that fire, as a part with the id `alerts`. With `reports`, it shows the results of actions."""
     loud = sum(each.silence is None for each in found)
     title = f"{len(found)} alert{'' if len(found) == 1 else 's'}"
     return h.section("#alerts.alerts", aria_labelledby="alerts-title", hidden=not found)[

@@ -20,9 +20,11 @@ from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
 from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
 from bateau.ui.instance import Instance
+from bateau.ui.key_actions import KeyActions
 from bateau.ui.live import Made, Stream, event_text
 from bateau.ui.page import Page
 from bateau.ui.pages import PAGES
+from bateau.ui.reports import InstanceReporter
 from bateau.ui.sessions import Role, Sessions
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
@@ -58,22 +60,28 @@ class Dashboard:
                 web.get("/live", self._live, allow_head=False),
                 web.post("/services/{kind}/{name}/restart", self._restart),
                 *alert_actions(self._instance.alerts),
+                *KeyActions(self._instance).routes(),
                 web.get("/{path:.*}", self._page),
             ]
         )
         return app
 
+    async def close(self) -> None:
+        """End what runs for the pages."""
+        await self._instance.reporter.close()
+
     async def _page(self, request: web.Request) -> web.StreamResponse:
         session = session_of(request)
         path = "/" + request.match_info["path"]
         found = _page_at(path)
-        view = await self._instance.view(session.role)
+        view = await self._instance.view(session.role, found[0].needs if found else (), found[1] if found else {})
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
-        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, dict[str, str]())
-        if screen is None:
+        known = self._made.of(found[0], path, found[1], view) if found else None
+        if known is None or known.screen is None:
             raise web.HTTPNotFound
-        response = page(document(screen, parts, path=path, status=view.status, session=session))
+        shown = document(known.screen, known.parts, path=path, status=view.status, session=session, have=known.digest)
+        response = page(shown)
         response.enable_compression()
         return response
 
@@ -97,7 +105,9 @@ class Dashboard:
 
         self._streams += 1
         try:
-            await Stream(self._instance, self._made, path=path, page=found[0], given=found[1]).run(send, role)
+            have = request.query.get("have", "")
+            stream = Stream(self._instance, self._made, path=path, page=found[0], given=found[1], have=have)
+            await stream.run(send, role)
         except ConnectionError:
             pass  # the browser has gone
         finally:
@@ -153,6 +163,8 @@ def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
         restart=platform.restart,
         events=RecentEvents(where).now,
         alerts=platform.alerts,
+        keys=platform.keys,
+        reporter=InstanceReporter(platform),
     )
     return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state))
 

@@ -8,24 +8,32 @@ tests/ui/test_timeline_page.py::test_what_another_system_has_sent_is_text.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import htpy as h
+from markupsafe import Markup
 
 from bateau.domain.timeline import ACTOR, COMMIT, LINK, REVISION, SOURCE, Entry, link_fields, service_of
+from bateau.ui.page import View
 from bateau.ui.words import safe
 
 _COMMIT_CHARACTERS = 10
 
 
-def events_table(entries: Sequence[Entry], *, with_service: bool) -> h.Element:
+def events_table(view: View, entries: Sequence[Entry], *, with_service: bool) -> h.Element:
     """Return a table of events, which come with the latest last."""
     titles = ("Time (UTC)", *(["Service"] if with_service else []), "Event", "About")
     return h.div(".scroll", tabindex="0", role="region", aria_label="Table of events")[
         h.table(".events")[
             h.thead[h.tr[(h.th(scope="col")[title] for title in titles)]],
-            h.tbody("#events-rows")[(_row(each, with_service=with_service) for each in reversed(entries))],
+            h.tbody("#events-rows")[(_kept(view, each, with_service) for each in reversed(entries))],
         ]
     ]
+
+
+def _kept(view: View, entry: Entry, with_service: bool) -> Markup:
+    make = partial(_row, entry, with_service=with_service)
+    return view.keep(f"event {entry.number} {with_service}", make, same=(), equal=(entry,))
 
 
 def _row(entry: Entry, *, with_service: bool) -> h.Element:

@@ -1,6 +1,6 @@
 """The frame around every page: its head, the navigation, the mark that says if it is live, and how to sign out.
 
-Called by ui.dashboard and ui.guard.
+Called by ui.dashboard, ui.guard and ui.key_actions.
 
 Invariant: no page contains a script or a style of its own, so that the policy of the browser can forbid both. Held by
 tests/ui/test_security.py::test_a_page_has_no_script_or_style_of_its_own.
@@ -22,8 +22,13 @@ ROOT: Final = "/ui"
 CSRF_FIELD: Final = "csrf"
 
 
-def document(screen: Screen, parts: Mapping[str, str], *, path: str, status: Status, session: Session) -> str:
-    """Return a page as HTML. `parts` are those of the screen, as text that is escaped already."""
+def document(
+    screen: Screen, parts: Mapping[str, str], *, path: str, status: Status, session: Session, have: str = ""
+) -> str:
+    """Return a page as HTML. `parts` are those of the screen, as text that is escaped already.
+
+    `have` is their digest; empty if they are not those of the live page.
+    """
     at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
     return _html(
         f"{screen.title} · {status.instance} · Bateau",
@@ -42,9 +47,17 @@ def document(screen: Screen, parts: Mapping[str, str], *, path: str, status: Sta
             ],
             h.div("#stale.stale", role="alert", hidden=True),
             h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
-            h.main("#main", tabindex="-1", data_live=f"{ROOT}/live", data_path=path, data_csrf=session.token)[
+            h.main(
+                "#main",
+                tabindex="-1",
+                data_live=f"{ROOT}/live",
+                data_path=path,
+                data_have=have,
+                data_csrf=session.token,
+            )[
                 Markup("".join(parts.values()))  # noqa: S704 - made by htpy, which has escaped it
             ],
+            (h.input(type="hidden", name=CSRF_FIELD, value=session.token, form=each) for each in screen.forms),
         ],
         scripts=("ui.js", *screen.scripts),
     )
@@ -60,7 +73,10 @@ def message(title: str, *says: h.Node, to: str | None = None) -> str:
 
 
 def _link(page: Page, path: str) -> h.Element:
-    return h.a(href=ROOT + page.path, aria_current="page" if page.path == path else None)[page.name]
+    is_above = page.path != "/" and path.startswith(f"{page.path}/")
+    return h.a(href=ROOT + page.path, aria_current="page" if page.path == path else "true" if is_above else None)[
+        page.name
+    ]
 
 
 def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str | None = None) -> str:
@@ -73,6 +89,8 @@ def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str
         h.link(rel="icon", href=address("icon.svg")),
         h.link(rel="stylesheet", href=address("ui.css")),
         h.link(rel="stylesheet", href=address("alerts.css")),
+        h.link(rel="stylesheet", href=address("pages.css")),
+        h.link(rel="stylesheet", href=address("charts.css")),
         h.script(src=address("theme.js")),
         (h.script(src=address(each), defer=True) for each in scripts),
     ]

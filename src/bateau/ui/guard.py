@@ -1,6 +1,6 @@
 """Who may do what: the rules that every request to the dashboard passes, and the headers of every answer.
 
-Called by ui.dashboard.
+Called by ui.alert_actions, ui.dashboard and ui.key_actions.
 
 The gateway has checked the Host header before. A session is in a cookie that no script and no other site can use. A
 request that changes something also comes from a page of this session: the browser names its origin, and the form has
@@ -49,6 +49,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 _SESSION: Final = web.RequestKey("session", Session)
+_TEXT: Final = web.RequestKey("text", str)
 _SAFE: Final = ("GET", "HEAD")
 _OWN: Final = ("same-origin", "none")
 
@@ -151,14 +152,22 @@ async def _check_form(request: web.Request, session: Session) -> None:
         raise RefusedError(HTTPStatus.FORBIDDEN, "Not accepted", says)
 
 
+async def form_of(request: web.Request) -> Mapping[str, str]:
+    """Return the fields of a form, of each its first value. Raises RefusedError if it is too long."""
+    return {name: values[0] for name, values in parse_qs(await _body(request), keep_blank_values=True).items()}
+
+
 async def _body(request: web.Request) -> str:
     """Return the whole body of a form. Raises RefusedError if it is too long."""
+    if (known := request.get(_TEXT)) is not None:
+        return known
     body = bytearray()
     async for part in request.content.iter_any():
         body += part
         if len(body) > BODY_BYTES_MAX:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Not accepted", "The body is too large.")
-    return body.decode("utf-8", "replace")
+    request[_TEXT] = body.decode("utf-8", "replace")
+    return request[_TEXT]
 
 
 def _cross_origin() -> RefusedError:

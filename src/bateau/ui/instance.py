@@ -1,30 +1,35 @@
 """The instance that a dashboard shows: what it asks the rest of the control plane for.
 
-Called by ui.dashboard and ui.live.
+Called by ui.dashboard, ui.key_actions and ui.live.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from markupsafe import Markup
 
 from bateau.control.restarts import Restarted
 from bateau.control.snapshots import Snapshots
+from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
+from bateau.kit.refreshed import Refreshed
 from bateau.ports.logs import Logs
 from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
+from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
+from bateau.wiring.keys import Keys
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
     """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
 
-    `events` returns the latest events, as they are in a view.
+    `events` returns the latest events, as they are in a view. `reporter` makes the reports for pages that need some.
     """
 
     snapshots: Snapshots
@@ -36,11 +41,21 @@ class Instance:
     events: Callable[[], tuple[Entry, ...] | None]
     alerts: AlertDesk = field(default_factory=NoAlerts)
 
+    keys: Keys
+    reporter: Reporter = field(default_factory=NoReporter)
+    # Figures are measured for longer than a page may take.
+    _figures: Refreshed[Figures] = field(init=False, repr=False)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
 
-    async def view(self, role: Role) -> View | None:
-        """Return what the pages may show now; None while the control plane starts."""
-        figures, status = await self.meter.now(), self.snapshots.latest
+    def __post_init__(self) -> None:
+        """Measure from now on whenever a view is asked for."""
+        object.__setattr__(self, "_figures", Refreshed(self.meter.now))
+
+    async def view(
+        self, role: Role, needs: tuple[Need, ...] = (), given: Mapping[str, str] = MappingProxyType({})
+    ) -> View | None:
+        """Return what a page may show now; None while the control plane starts. `needs` and `given` are its own."""
+        figures, status = await self._figures.now() or Figures(), self.snapshots.latest
         if status is None:
             return None
         return View(
@@ -51,5 +66,6 @@ class Instance:
             needs_key=self.needs_key(),
             events=self.events(),
             alerts=self.alerts.board(),
+            reports=await self.reporter.of(needs, given),
             kept=self._kept,
         )

@@ -8,21 +8,26 @@ Source: Server-Sent Events, WHATWG HTML, section 9.2.
 
 Invariant: while nothing changes, nothing is made or sent but a sign of life. Held by
 tests/ui/test_live.py::test_while_nothing_changes_only_a_sign_of_life_is_sent.
+Invariant: a page gets what has changed since it was made, and nothing that it has. Held by
+tests/ui/test_live.py::test_a_page_gets_nothing_that_it_has.
 Invariant: a stream ends with its session. Held by tests/ui/test_live.py::test_a_stream_ends_with_its_session.
 """
 
 import asyncio
+import hashlib
 import json
 import operator
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from bateau.ui.instance import Instance
 from bateau.ui.log_lines import LogLines
 from bateau.ui.page import Page, Part, Screen, View
+from bateau.ui.rows import Table, table_of
 from bateau.ui.sessions import Role
 
 PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
@@ -34,23 +39,30 @@ _PAGES_MAX: Final = 64
 Send = Callable[[str, Mapping[str, object]], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A page as it was made from a view. It is None if it does not exist."""
+@dataclass(frozen=True)
+class Known:
+    """A page as it was made from a view. It is None if it does not exist. `tables` are its parts with rows."""
 
     view: View
     screen: Screen | None
     parts: Mapping[str, str]
+    tables: Mapping[str, Table]
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of its parts: a reader that names it has them already."""
+        return hashlib.sha256("\0".join(self.parts.values()).encode("utf-8", "replace")).hexdigest()[:16]
 
     def is_of(self, view: View) -> bool:
         """Whether another view would give the same page. Releases are compared as objects: they are large."""
         mine = self.view
         numbers = (mine.status.number, mine.figures.number, mine.needs_key)
         same = mine.release is view.release and mine.events is view.events and mine.alerts is view.alerts
+        same = same and mine.reports.are(view.reports)
         return same and numbers == (view.status.number, view.figures.number, view.needs_key)
 
 
-def _text(part: Part, known: _Known | None) -> str:
+def _text(part: Part, known: Known | None) -> str:
     """Return a part as text: that of the page before, if it depends on the same objects."""
     if part.of and known and known.screen:
         before = next((each for each in known.screen.parts if each.id == part.id), None)
@@ -63,32 +75,50 @@ class Made:
     """The parts of pages as text. Readers of the same page share them while the view is the same."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, Role], _Known] = {}
+        self._known: dict[tuple[str, Role], Known] = {}
+        self._former: dict[tuple[str, Role], Known] = {}
 
-    def of(
-        self, page: Page, path: str, given: Mapping[str, str], view: View
-    ) -> tuple[Screen | None, Mapping[str, str]]:
-        """Return a page, and its parts as text. The page is None if it does not exist."""
+    def had(self, path: str, role: Role, digest: str) -> Known | None:
+        """Return the page of a digest that was made last, or before that."""
+        found = (known.get((path, role)) for known in (self._known, self._former))
+        return next((each for each in found if each and each.digest == digest), None)
+
+    def of(self, page: Page, path: str, given: Mapping[str, str], view: View) -> Known:
+        """Return a page with its parts."""
         known = self._known.get((path, view.role))
         if known is None or not known.is_of(view):
             screen = page.make(view, given)
             parts = {each.id: _text(each, known) for each in screen.parts} if screen else {}
             if len(self._known) >= _PAGES_MAX:
                 self._known.clear()
-            known = self._known[path, view.role] = _Known(view, screen, parts)
-        return known.screen, known.parts
+                self._former.clear()
+            if known:
+                self._former[path, view.role] = known
+            tables = {
+                each.id: known.tables[each.id]
+                if known and each.id in known.tables and known.parts[each.id] == parts[each.id]
+                else table_of(parts[each.id], each.rows)
+                for each in (screen.parts if screen else ())
+                if each.rows
+            }
+            known = self._known[path, view.role] = Known(view, screen, parts, tables)
+        return known
 
 
 class Stream:
     """One reader of one page, from `run` to its end."""
 
-    def __init__(self, instance: Instance, made: Made, *, path: str, page: Page, given: Mapping[str, str]) -> None:
+    def __init__(
+        self, instance: Instance, made: Made, *, path: str, page: Page, given: Mapping[str, str], have: str = ""
+    ) -> None:
+        """`have` is the digest of the page that the reader has; empty: it has none, or one that is not known."""
         self._instance = instance
         self._made = made
         self._path = path
         self._page = page
         self._given = given
-        self._sent: Mapping[str, str] = {}
+        self._have = have
+        self._sent: Known | None = None
         self._sent_at = 0.0
         self._lines: LogLines | None = None
 
@@ -100,7 +130,7 @@ class Stream:
                 if (now := role()) is None:
                     await send("signed-out", {})
                     return
-                if view := await self._instance.view(now):
+                if view := await self._instance.view(now, self._page.needs, self._given):
                     number = view.status.number
                     await self._send_parts(send, view)
                 await self._send_lines(send)
@@ -115,18 +145,27 @@ class Stream:
                 await self._lines.close()
 
     async def _send_parts(self, send: Send, view: View) -> None:
-        screen, parts = self._made.of(self._page, self._path, self._given, view)
+        known = self._made.of(self._page, self._path, self._given, view)
+        sent = self._sent or self._made.had(self._path, view.role, self._have)
+        screen = known.screen
         if screen is None:
             await self._send(send, "gone", {})
             return
         if screen.log_of and self._lines is None:
             self._lines = LogLines(self._instance.logs, screen.log_of)
-        if parts is not self._sent:
-            live = {each.id for each in screen.parts if each.live}
-            changed = {name: text for name, text in parts.items() if name in live and self._sent.get(name) != text}
-            self._sent = parts
-            if changed:
-                await self._send(send, "parts", {"number": view.status.number, "parts": changed})
+        if known is sent:
+            self._sent = known
+            return
+        live = {each.id for each in screen.parts if each.live}
+        before = sent.parts if sent else {}
+        changed = {name: text for name, text in known.parts.items() if name in live and before.get(name) != text}
+        self._sent = known
+        tables = known.tables.items() if sent else ()
+        rows = {name: news for name, table in tables if (news := table.news(sent.tables.get(name) if sent else None))}
+        whole = {name: text for name, text in changed.items() if name not in rows}
+        if changed:
+            found = {"number": view.status.number, "parts": whole, "have": known.digest}
+            await self._send(send, "parts", {**found, "rows": [rows[name] for name in changed if name in rows]})
 
     async def _send_lines(self, send: Send) -> None:
         if self._lines is None:

@@ -25,6 +25,7 @@ from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.timeline import Entry
 from bateau.domain.workload import Workload
 from bateau.kit.latest import Latest
+from bateau.ui.reports import Need, Reports
 from bateau.ui.sessions import Role
 
 _KEPT_MAX: Final = 20_000
@@ -46,6 +47,7 @@ class View:
     needs_key: bool = False
     events: tuple[Entry, ...] | None = ()
     alerts: AlertBoard = AlertBoard()  # noqa: RUF009 - frozen
+    reports: Reports = Reports()  # noqa: RUF009 - frozen
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
     def keep(
@@ -77,13 +79,15 @@ class View:
 class Part:
     """A part of a page. `make` returns an element with the id `id`. If the part is `live`, it is sent when it changes.
 
-    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones.
+    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones. `rows` is
+    the id of the body of its table, each of whose rows has an id: if only rows change, only these are sent.
     """
 
     id: str
     make: Callable[[], Renderable]
     live: bool = True
     of: tuple[object, ...] = ()
+    rows: str | None = None
 
     @property
     def text(self) -> str:
@@ -93,24 +97,30 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """A page that was made. `log_of` is the service whose log the page follows. `scripts` are more files to load."""
+    """A page that was made. `log_of` is the service whose log the page follows. `scripts` are more files to load.
+
+    `forms` are the ids of its forms, which get the token of the session: parts are shared by several sessions.
+    """
 
     title: str
     parts: Sequence[Part]
     log_of: str | None = None
     scripts: Sequence[str] = ()
+    forms: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """A page of the dashboard. `path` may have parts such as {name}. `name` is that in the navigation, None: not there.
 
-    `make` gets the parts of the path, and returns None for a page that does not exist.
+    `make` gets the parts of the path, and returns None for a page that does not exist. `needs` are the reports that are
+    made for it.
     """
 
     path: str
     name: str | None
     make: Callable[[View, Mapping[str, str]], Screen | None]
+    needs: tuple[Need, ...] = ()
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

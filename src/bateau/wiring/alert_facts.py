@@ -1,6 +1,6 @@
 """Gather the facts that alerts depend on, and that no measure shows.
 
-Called by wiring.alerts.
+Called by wiring.alerts and wiring.local.
 
 Invariant: a fact that cannot be determined is unknown, which ends no alert. Held by
 tests/wiring/test_alert_facts.py::test_what_cannot_be_determined_is_unknown.
@@ -61,10 +61,17 @@ def watched(control: Control, status: Status | None) -> Sequence[Watched] | None
     if status is None or not control.desired.known or not control.counts.turns:
         return None
     states = {each.service: each.state for each in status.services}
-    return [_watched(each, states.get(each.key)) for each in control.release.services if each.key in states]
+    failing = {
+        key for key, reference in models_needed(control.release).items() if reference in control.fetches.failures
+    }
+    return [
+        _watched(each, is_fetching=states[each.key] is ServiceState.PULLING or each.key in failing)
+        for each in control.release.services
+        if each.key in states
+    ]
 
 
-def _watched(service: Workload, state: ServiceState | None) -> Watched:
+def _watched(service: Workload, *, is_fetching: bool) -> Watched:
     resources, count = service.resources, max(service.replicas, 1)
     queue = None
     if service.scale:
@@ -72,7 +79,7 @@ def _watched(service: Workload, state: ServiceState | None) -> Watched:
     return Watched(
         key=service.key,
         slo=service.slo,
-        is_fetching=state is ServiceState.PULLING,
+        is_fetching=is_fetching,
         cpu=resources.cpu * count if resources.cpu else None,
         memory=float(resources.memory * count) if resources.memory else None,
         queue=queue or None,

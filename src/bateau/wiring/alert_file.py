@@ -8,6 +8,7 @@ tests/wiring/test_alert_file.py.
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -70,12 +71,10 @@ def _tree(value: Alert | Silence) -> ReadJson:
 
 def _made(cls: type[_T], entry: object) -> _T | None:
     """Return the value of an entry, None if it is damaged."""
-    if not is_object(entry):
-        return None
-    try:
-        made = cls(**cast("dict[str, Any]", entry))
-    except TypeError:
-        made = None
+    made: _T | None = None
+    if is_object(entry):
+        with suppress(TypeError):
+            made = cls(**cast("dict[str, Any]", entry))
     if made is None or _tree(made) != entry or not _has_types(made):
         logger.error("an entry of the alerts is damaged, and was dropped")
         return None

@@ -1,6 +1,6 @@
 """Evaluate the rules of alerts, keep their states, and have them delivered.
 
-Called by wiring.chores and wiring.local.
+Called by wiring.local.
 
 They are evaluated every 15 seconds, and at once after an event that may change one.
 
@@ -62,7 +62,7 @@ class Alerts:
         rules: Sequence[Rule] = RULES,
     ) -> None:
         self.rules = rules
-        self.tell: Callable[[Event], None] = self.emit
+        self.tell: Callable[[Sequence[Event]], None] = lambda _: None
         self._clock = clock
         self._url = url
         self._file = AlertFile(where.state / "alerts.json")
@@ -70,7 +70,7 @@ class Alerts:
         self._book.keep_receivers(each.id for each in receivers)
         name = f"{socket.gethostname()}/{instance}"
         self.couriers = [
-            Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._told)
+            Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._tell)
             for each in receivers
         ]
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
@@ -111,9 +111,9 @@ class Alerts:
         return {each.receiver.name: each.error for each in self.couriers if each.error is not None}
 
     async def evaluate_on_time(self) -> None:
-        """Wait until an evaluation is due, and evaluate."""
+        """Wait until an evaluation is due, and evaluate: right after the measures were taken, or an event came."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(INTERVAL_S):
+            async with asyncio.timeout(INTERVAL_S - self._clock.wall() % INTERVAL_S + _PAUSE_S):
                 await self._wake.wait()
         self._wake.clear()
         await asyncio.sleep(_PAUSE_S)  # more events of the same cause follow
@@ -142,8 +142,7 @@ class Alerts:
         try:
             self._save()
         finally:
-            for alert in (*result.fired, *result.ended):
-                self.tell(alert_event(alert, now))
+            self.tell([alert_event(alert, now) for alert in (*result.fired, *result.ended)])
 
     def silence(self, *, service: str | None, name: str | None, for_s: float, why: str, by: str) -> Silence:
         """Keep the alerts of a service, of a rule, or of both back for a while. Raises ControlError."""
@@ -165,7 +164,7 @@ class Alerts:
         self._book.silences[made.id] = made
         self._save()
         about = " at ".join(each for each in (name, service) if each)
-        self.tell(
+        self._tell(
             Event(
                 when_s=now,
                 subject=service or name or "",
@@ -203,8 +202,8 @@ class Alerts:
             Tested(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
         ]
 
-    def _told(self, event: Event) -> None:
-        self.tell(event)
+    def _tell(self, event: Event) -> None:
+        self.tell([event])
 
     def _save(self) -> None:
         self._file.save(self._book)

@@ -1,6 +1,6 @@
 """Charge requests, and have the gateway refuse keys, and requests for models, whose budgets are used up.
 
-Called by cli.keys, wiring.accounts and wiring.local.
+Called by cli.keys and wiring.
 
 Invariant: what a key has used before a restart counts after it. Held by
 tests/local/test_budgets.py::test_a_key_with_used_up_tokens_is_refused_also_after_a_restart and
@@ -86,6 +86,7 @@ class Budgets:
         self._refused_at_models: list[Refusal] | None = None
         self._reported: set[tuple[str, str]] = set()
         self._events = LimitEvents()
+        self._is_known = False  # whether all requests of the month are charged
 
     @property
     def refused(self) -> Mapping[str, Mapping[str, float]] | None:
@@ -122,6 +123,7 @@ class Budgets:
 
     def settle(self, now: float, *, at_end: bool) -> None:
         """Refuse or admit requests, once all that was used is known. Raises ControlError and OSError."""
+        self._is_known = at_end
         if not at_end:
             return
         if self._spending is None:
@@ -137,6 +139,18 @@ class Budgets:
     def close(self) -> None:
         """Forget the requests; they are read again."""
         self._spending = None
+
+    def spent(self, key: ApiKey, now: float) -> Sequence[Spent] | None:
+        """Return how much of its budgets a key has used; None while that is not known."""
+        spending = self._spending
+        if not key.budgets:
+            return ()
+        return spending.spent(key, now) if spending and self._is_known else None
+
+    def refused_until(self, key: str, now: float) -> float | None:
+        """Return until when a key is refused, in seconds since the epoch; None if it is not."""
+        until = max((keys.get(key, now) for keys in (self._refused or {}).values()), default=now)
+        return until if until > now else None
 
     def _write(self, refused: _Refused, at_models: list[Refusal]) -> None:
         if refused != self._refused:

@@ -1,7 +1,7 @@
 """What a control plane does beside its loop.
 
-It renews the certificate, rotates the ledger, acts on its lines, sends spans, evaluates and delivers alerts, and
-fetches the keys of issuers.
+It renews the certificate, rotates the ledger, acts on its lines, sends spans, measures the services, evaluates and
+delivers alerts, and fetches the keys of issuers.
 
 Called by cli.up.
 
@@ -30,7 +30,8 @@ _DELIVERY_S: Final = 1.0
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     """Return the chores of a control plane, each of which never ends."""
     issuers = repeated(platform.issuers.refresh, every_s=REFRESH_S, wrong="the keys of issuers cannot be kept")
-    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers, *_alert(platform)]
+    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers, _measure(platform)]
+    found += _alert(platform)
     if certificate := platform.certificate:
 
         async def renew() -> None:
@@ -44,7 +45,7 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
 
 def _alert(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     wrong = "alerts are not evaluated at the moment"
-    found = [repeated(platform.alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
+    found: list[Coroutine[Any, Any, None]] = [repeated(platform.alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
     for each in platform.alerts.couriers:
         wrong = f"alerts cannot be delivered to {each.receiver.name} at the moment"
         found.append(repeated(each.deliver, every_s=_DELIVERY_S, wrong=wrong))
@@ -66,6 +67,11 @@ async def _account(platform: "LocalPlatform") -> None:
         await platform.accounts.keep(platform.plane.reopen_logs)
 
     await repeated(account, every_s=_LEDGER_S, wrong="the ledger is not kept at the moment")
+
+
+async def _measure(platform: "LocalPlatform") -> None:
+    sampler = platform.measured.sampler
+    await repeated(sampler.sample_on_time, every_s=0.0, wrong="services are not measured at the moment")
 
 
 async def _send(spans: SpanSender) -> None:

@@ -1,6 +1,6 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli, wiring.cluster_timeline, wiring.comparing and wiring.controller.
+Called by cli and wiring.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Measure what each service does, while someone watches.
 
-Called by cli.up.
+Called by cli.up, wiring.charts and wiring.sampling.
 
 The gateway's counters give requests, errors and the time to the first token; those of the ledger give tokens; the
 processes of replicas give memory and CPU.
@@ -35,6 +35,7 @@ WINDOW_S: Final = 30.0
 MEMORY_S: Final = 10.0
 _FILTER: Final = "bateau%5C.(requests|time_to_first_token)"
 _ERROR: Final = 400
+_SERVER_ERROR: Final = 500
 _PERCENTILE: Final = 0.95
 _BEGINNING: Final = "envoy_bateau_"
 _MS: Final = 1000.0
@@ -43,28 +44,55 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """All counters at one moment, by the name of a route or of a model. `tokens` is None where it is not known."""
+    """All counters at one moment, by the name of a route or of a model. `tokens` is None where it is not known.
+
+    `active` are the requests in flight, by the name of a cluster.
+    """
 
     requests: Mapping[str, float] = field(default_factory=dict[str, float])
     errors: Mapping[str, float] = field(default_factory=dict[str, float])
     buckets: Mapping[str, Mapping[float, float]] = field(default_factory=dict[str, Mapping[float, float]])
     tokens: Mapping[str, int] | None = None
     uncounted: Mapping[str, int] = field(default_factory=dict[str, int])
+    client_errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    server_errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    active: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def counters_of(texts: Sequence[str]) -> Counters:
     """Return the counters on the Prometheus pages of the gateway's proxies, summed."""
     requests, errors = defaultdict[str, float](float), defaultdict[str, float](float)
+    client_errors, server_errors = defaultdict[str, float](float), defaultdict[str, float](float)
+    active = defaultdict[str, float](float)
     buckets = defaultdict[str, defaultdict[float, float]](lambda: defaultdict(float))
     for text in texts:
         for name, labels, value in samples(text):
             route = labels.get("route", "")
             if name == f"{_BEGINNING}requests":
+                code = int(labels.get("code") or 0)
                 requests[route] += float(value)
-                errors[route] += float(value) if int(labels.get("code") or 0) >= _ERROR else 0
+                errors[route] += float(value) if code >= _ERROR else 0
+                client_errors[route] += float(value) if _ERROR <= code < _SERVER_ERROR else 0
+                server_errors[route] += float(value) if code >= _SERVER_ERROR else 0
+            elif name == "envoy_cluster_upstream_rq_active":
+                active[labels.get("envoy_cluster_name", "")] += float(value)
             elif name == f"{_BEGINNING}time_to_first_token_bucket":
                 buckets[route][float(labels["le"])] += float(value)
-    return Counters(requests=requests, errors=errors, buckets=buckets)
+    return Counters(
+        requests=requests,
+        errors=errors,
+        buckets=buckets,
+        client_errors=client_errors,
+        server_errors=server_errors,
+        active=active,
+    )
+
+
+def routes_of(service: Workload) -> Sequence[str]:
+    """Return the names under which the gateway counts the requests of a service; none if it has only TCP ports."""
+    if service.is_named_in_bodies:
+        return [service.name]
+    return [f"{service.key}/{name}" for name, port in service.ports.items() if port.protocol != "tcp"]
 
 
 def percentile(buckets: Mapping[float, float], share: float) -> float | None:
@@ -170,11 +198,7 @@ class ServiceMeter:
             return ServiceFigures(memory_bytes=memory, cpu_cores=cores)
         (began, before), (ended, after) = first, last
         seconds = ended - began
-        routes = (
-            [each.name]
-            if each.is_named_in_bodies
-            else [f"{each.key}/{name}" for name, port in each.ports.items() if port.protocol != "tcp"]
-        )
+        routes = routes_of(each)
         requests = _more(before.requests, after.requests, routes)
         errors = _more(before.errors, after.errors, routes)
         tokens = missing = None

@@ -1,6 +1,6 @@
 """Change the API keys and the issuers of an instance, and write the filters by which Envoy checks both.
 
-Called by cli.issuers, cli.keys, cli.up and wiring.
+Called by cli.issuers, cli.keys, cli.up, ui.instance, ui.key_form, ui.pages.usage_page and wiring.
 
 Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.api_key import GLOB, REQUESTS_MAX, ApiKey
+from bateau.domain.api_key import GLOB, NUMBER_MAX, REQUESTS_MAX, ApiKey
 from bateau.domain.errors import ControlError
 from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.domain.used import Refusal
@@ -35,6 +35,7 @@ from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _CHAIN_FORMAT: Final = 1
+_NUMBERS: Final = ("concurrent", "tokens_per_minute", "tokens_per_day", "tokens_per_month")
 
 
 class Keys:
@@ -327,21 +328,35 @@ def _of_command(key: ApiKey, hint: str) -> ApiKey:
 
 
 def _check(wanted: ApiKey) -> None:
+    for error in wrong_fields(wanted).values():
+        raise error
+
+
+def wrong_fields(wanted: ApiKey) -> Mapping[str, ControlError]:
+    """Return the first error of each field of a key that no key can have, by the name of the field."""
+    found: dict[str, ControlError] = {}
     if not NAME.fullmatch(wanted.name):
-        raise ControlError(
+        found["name"] = ControlError(
             f"{wanted.name!r} cannot be the name of a key",
             hint="use up to 63 lower-case letters, digits, dots and dashes, such as ci or team-search",
         )
-    for text in (wanted.owner, wanted.note):
+    for field, text in (("owner", wanted.owner), ("note", wanted.note)):
         if not text.isprintable():
-            raise ControlError(f"{text!r} has characters that cannot be printed", hint="write it on one line, as text")
+            found[field] = ControlError(
+                f"{text!r} has characters that cannot be printed", hint="write it on one line, as text"
+            )
     requests = wanted.requests_per_minute
     if requests is not None and not 0 < requests <= REQUESTS_MAX:
-        raise ControlError(
+        found["requests_per_minute"] = ControlError(
             f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {REQUESTS_MAX}, or no limit"
         )
+    for field in _NUMBERS:
+        number: int | None = getattr(wanted, field)
+        if number is not None and number > NUMBER_MAX:
+            found[field] = ControlError(f"{number} is too large a limit", hint=f"use {NUMBER_MAX} at most, or no limit")
     for glob in wanted.models:
         if not re.fullmatch(GLOB, glob):
-            raise ControlError(
+            found["models"] = ControlError(
                 f"{glob!r} is not a name of models", hint="write a name or a glob: --models 'chat*' --models embed"
             )
+    return found

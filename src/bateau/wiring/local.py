@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
-concrete adapters.
+Called by cli, ui.dashboard, ui.reports and wiring. The only place, with its neighbours, that knows the concrete
+adapters.
 """
 
 import logging
@@ -46,9 +46,11 @@ from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, is_loopback
 from bateau.wiring.lock import is_removed, take_lock
+from bateau.wiring.measures import Measured
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.otlp import collector_of
 from bateau.wiring.paths import Paths, lock_holder, paths
+from bateau.wiring.prometheus_server import TOKEN_VARIABLE, Server
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
@@ -75,7 +77,7 @@ class Settings:
     With `open_to_all`, nobody needs a key, even if there are some; with `require_keys`, everybody does, even before
     there are any. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
-    Models may need `memory_bytes` together, None: as much as the machine has.
+    Models may need `memory_bytes` together, None: as much as the machine has. `prometheus` has the charts.
     """
 
     instance: str
@@ -90,6 +92,7 @@ class Settings:
     open_to_all: bool = False
     require_keys: bool = False
     access: Access = field(default_factory=Access)
+    prometheus: Server | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -143,7 +146,7 @@ class LocalPlatform:
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
-        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.budgets = budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
@@ -225,6 +228,8 @@ class LocalPlatform:
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
         )
+        self.measured = Measured(self, token=secret(TOKEN_VARIABLE))
+        self.alerts.history = self.measured.history
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""
@@ -311,6 +316,7 @@ class LocalPlatform:
             self.filters,
             self.accounts,
             known,
+            self.measured.sampler.processes,
             self.alerts.board().firing,
         )
 
@@ -320,6 +326,7 @@ class LocalPlatform:
         await self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
+        self.measured.close()
         if self._revisions:
             self._revisions.close()
         self._story.close()

@@ -11,6 +11,7 @@ from bateau.control.loop import Control
 from bateau.domain.alert import Shown
 from bateau.domain.issuer import SigningKeys
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.status import Status
 from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
@@ -19,6 +20,7 @@ from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
 from bateau.wiring.alert_metrics import add_alerts, add_states
 from bateau.wiring.filters import Filters
+from bateau.wiring.sampling import Processes
 
 _ENVOY_FILTER = (
     "bateau\\.|bateau_gate\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|"
@@ -33,6 +35,7 @@ async def metrics_page(
     filters: Filters,
     accounts: Accounts,
     signing_keys: Mapping[str, SigningKeys],
+    processes: Processes,
     alerts: Sequence[Shown] = (),
 ) -> str:
     """Return the Prometheus page of an instance. `signing_keys` are those of issuers, by name.
@@ -50,6 +53,7 @@ async def metrics_page(
     )
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
+    _add_services(page, control.snapshots.latest, processes)
     _add_control(page, control)
     _add_affinity(page, control)
     _add_events(page, events)
@@ -70,6 +74,28 @@ async def metrics_page(
     failed = sum(text is None for text in (*envoys, *texts.values()))
     page.add("bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be scraped.")
     return page.text()
+
+
+def _add_services(page: Page, status: Status | None, processes: Processes) -> None:
+    for each in (*status.services, status.gateway) if status else ():
+        for name, value, kind, says in (
+            ("bateau_service_replicas_wanted", each.replicas_wanted, "gauge", "Replicas that a service should have."),
+            ("bateau_service_replicas_ready", each.replicas_ready, "gauge", "Replicas of a service that are ready."),
+            (
+                "bateau_service_memory_bytes",
+                processes.memory_bytes.get(each.service),
+                "gauge",
+                "Memory of all processes of a service, at most 15 seconds ago.",
+            ),
+            (
+                "bateau_service_cpu_seconds_total",
+                processes.cpu_s.get(each.service),
+                "counter",
+                "CPU time of all processes of a service, since the control plane began to measure it.",
+            ),
+        ):
+            if value is not None:
+                page.add(name, {"service": each.service}, f"{value:.15g}", kind=kind, says=says)
 
 
 def _add_control(page: Page, control: Control) -> None:

@@ -78,5 +78,4 @@ def _understood(
 ) -> _Packed:
     found = understand(texts, environment, variables, today=today)
     services = tuple(pickle.dumps(each, pickle.HIGHEST_PROTOCOL) for each in found.release.services)
-    # Policies hold compiled expressions, which stay in the process that compiled them; nobody needs them beyond it.
-    return _Packed(replace(found, policies=(), release=replace(found.release, services=())), services)
+    return _Packed(replace(found, release=replace(found.release, services=())), services)

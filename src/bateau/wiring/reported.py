@@ -1,6 +1,6 @@
 """Log the failures of something that is tried again and again: each once, until it changes or is over.
 
-Called by wiring.chores and wiring.feed.
+Called by wiring.
 """
 
 import logging

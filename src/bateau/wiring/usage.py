@@ -1,6 +1,6 @@
 """Where the ledger of an instance and the costs of its models are, who owns its keys, and what its engines counted.
 
-Called by cli.explain_route, cli.usage and wiring.
+Called by cli.explain_route, cli.usage, ui.reports and wiring.
 """
 
 import os
@@ -21,6 +21,8 @@ from bateau.wiring.paths import paths
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _TOKENS_IN = ("bateau_model_prompt_tokens_total", "bateau_model_prompt_tokens_cached_total")
 _TOKENS_OUT = "bateau_model_generated_tokens_total"
+# A request that has not ended for so long was cut, if nobody can say whether its gateway still runs.
+PATIENCE_S = 3600.0
 _IN_FLIGHT = ("bateau_model_requests_processing", "bateau_model_requests_waiting")
 
 
@@ -82,6 +84,11 @@ def began(pids: Iterable[int | None]) -> Mapping[int, float]:
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     stats = {pid: stat_of(pid) for pid in pids if pid is not None}
     return {pid: booted + stat.start_ticks / _TICKS_PER_S for pid, stat in stats.items() if stat}
+
+
+def gateways_began(pids: Iterable[int | None], *, otherwise: float) -> float:
+    """Return when the oldest of the gateway's processes that run began: what it has not ended before was cut."""
+    return min(began(pids).values(), default=otherwise)
 
 
 def engine_counts(page: str, *, since: Mapping[str, float]) -> list[EngineCounts]:

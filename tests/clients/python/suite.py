@@ -1,5 +1,6 @@
 """Run the cases of one client program: a line `ok NAME` for each, and a traceback for the first that fails."""
 
+import faulthandler
 import os
 import sys
 import time
@@ -10,10 +11,12 @@ KEY = os.environ["BATEAU_KEY"]
 WRONG_KEY = os.environ["BATEAU_WRONG_KEY"]
 QUESTION = "Why is the sky blue?"
 PARALLEL = 8
+LIMIT_S = 360  # less than that of the test, so that a case that hangs shows where
 
 
 def run(cases: Mapping[str, Callable[[], object]]) -> None:
     """Run every case."""
+    faulthandler.dump_traceback_later(LIMIT_S, exit=True)
     for name, case in cases.items():
         case()
         print(f"ok {name}", flush=True)

@@ -17,6 +17,7 @@ from typing import Final
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.cors import cors_filter
+from bateau.traffic.envoy.counters import request_counters, usage_counters
 from bateau.traffic.envoy.dashboard import dashboard_filter
 from bateau.traffic.envoy.hold import hold_filters, may_sleep
 from bateau.traffic.envoy.key_filters import (
@@ -37,10 +38,9 @@ from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, counted, model_req
 from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
 from bateau.traffic.envoy.no_filter import FILTER_CHAIN, NO_FILTER
 from bateau.traffic.envoy.remote import Remote, transport_socket
-from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
+from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies
 from bateau.traffic.envoy.usage import (
     CALLER_FILTER,
-    a_model_was_read,
     begun_log,
     caller_filter,
     ledger_log,
@@ -137,7 +137,7 @@ def _front(
         logs: list[ReadObject] = []
         chain = _native_chain(front, trusts_key=trusts_key)
     else:
-        logs = [ledger_log(front.ledger)] if front.ledger else []
+        logs = [ledger_log(front.ledger)] if front.ledger else usage_counters() if front.keys_by_ads else []
         chain = [each for each in _front_chain(front) if text_at(each, "name") not in without]
     if front.key_filters:
         chain = [dashboard_filter(), *chain]
@@ -161,9 +161,10 @@ def _front_chain(front: FrontSettings) -> list[ReadObject]:
     """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
     others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(front)}
     before, after = (_checks(names, front) for names in (BEFORE_BODY, AFTER_BODY))
-    if front.ledger:
+    if CALLER_FILTER in others:
         # As soon as the key is known: requests that are refused after that are its own, too.
-        before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, others.pop(CALLER_FILTER))
+        names = [text_at(each, "name") for each in before]
+        before.insert(names.index(KEYS) + 1 if before else 0, others.pop(CALLER_FILTER))
     chain = [others.pop(_FORGED_FILTER), *before]
     chain += [others.pop(name) for name in MODEL_FILTERS]
     return [*chain, *after, others.pop(MODEL_REQUESTS), *others.values()]
@@ -272,7 +273,7 @@ def _http_connection_manager(
         # does not finish its headers is disconnected.
         "stream_idle_timeout": "0s",
         "request_headers_timeout": "10s",
-        "access_log": [*_request_metrics(), *logs],
+        "access_log": [*request_counters(), *logs],
         "server_header_transformation": "PASS_THROUGH",
         "generate_request_id": True,
         "always_set_request_id_in_response": True,
@@ -356,43 +357,6 @@ def _front_filters(front: FrontSettings, models: Sequence[Backend] = ()) -> list
         _http_filter(
             "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}
         ),
-        *([caller_filter(), usage_filter()] if front.ledger else []),
+        *([caller_filter(), usage_filter(sums=front.keys_by_ads)] if front.ledger or front.keys_by_ads else []),
         *of_models,
     ]
-
-
-def _request_metrics() -> list[ReadObject]:
-    """Count and time requests by route, inside Envoy, without a log or Python.
-
-    The label is the name of the route, not the model name in the request, so that clients cannot create new series.
-    """
-    tags = [{"name": "route", "value_format": "%ROUTE_NAME%"}]
-    requests = {
-        "stat": {"name": "requests", "tags": [*tags, {"name": "code", "value_format": "%RESPONSE_CODE%"}]},
-        "value_fixed": 1,
-    }
-    duration = _histogram("request_duration", tags, "%DURATION%")
-    # llama.cpp sends its headers at once, so the first token is the first byte of the body.
-    first_token = _histogram("time_to_first_token", tags, "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%")
-    return [
-        _stats_logger({"counters": [requests], "histograms": [duration]}),
-        {
-            **_stats_logger({"histograms": [first_token]}),
-            "filter": {"and_filter": {"filters": [status_filter(200), a_model_was_read()]}},
-        },
-    ]
-
-
-def _histogram(name: str, tags: Sequence[ReadObject], value: str) -> ReadObject:
-    return {"stat": {"name": name, "tags": tags}, "unit": "Milliseconds", "value_format": value}
-
-
-def _stats_logger(stats: ReadObject) -> ReadObject:
-    return {
-        "name": "envoy.access_loggers.stats",
-        "typed_config": {
-            "@type": TYPE + "envoy.extensions.access_loggers.stats.v3.Config",
-            "stats_scope": {"prefix": "bateau"},
-            **stats,
-        },
-    }

@@ -1,6 +1,6 @@
 """The error responses of Envoy itself: in the error shape of the API that was called, the cause, and a remedy.
 
-Called by traffic.envoy.clusters, traffic.envoy.listener and traffic.envoy.routes.
+Called by traffic.envoy.
 
 Invariant: no error of Envoy itself has an empty body or plain text. Responses of replicas and routes are not changed.
 Held by tests/traffic/test_errors.py and tests/traffic/test_app_paths.py.

@@ -85,7 +85,8 @@ local function read(text, state, handle)
             -- Times have fractions, counts have none.
             local fits = digits and (#digits < 16 and not digits:find('.', 1, true) or #digits < 32 and name:find('_ms$'))
             if fits and text:find('^[,}%s]', ended) and counts(state.names, state.depth) then
-              set(handle, name, tonumber(digits))
+              state.found[name] = tonumber(digits)
+              set(handle, name, state.found[name])
             elseif not digits and ends(state.names, state.depth) then
               local reason = text:match('^"([%w_]+)"', after)
               if reason then set(handle, 'stop_reason', reason) end
@@ -97,11 +98,30 @@ local function read(text, state, handle)
   end
 end
 
+local function first(found, ...)
+  for _, name in ipairs({...}) do
+    if found[name] then return found[name] end
+  end
+end
+
+-- The same sums as those of the reader of the ledger (`store.ledger`), for counters of a gateway without one. Anthropic
+-- counts apart from the input what it read from a cache.
+local function set_sums(handle, found)
+  local out = first(found, 'completion_tokens', 'output_tokens', 'predicted_n')
+  local into = found.prompt_tokens
+  if not into and found.input_tokens then into = found.input_tokens + (found.cache_read_input_tokens or 0) end
+  if not into and found.prompt_n then into = found.prompt_n + (found.cache_n or 0) end
+  if not into and not out then return end
+  set(handle, 'tokens_in', into or 0)
+  set(handle, 'tokens_cached', first(found, 'cached_tokens', 'cache_read_input_tokens', 'cache_n') or 0)
+  set(handle, 'tokens_out', out or 0)
+end
+
 function envoy_on_response(handle)
   local kind = handle:headers():get('content-type') or ''
   local stream = kind:find('event-stream', 1, true) ~= nil
   if not stream and not kind:find('json', 1, true) then return end
-  local state = { depth = 0, inside = false, names = {}, stream = stream, events = 0 }
+  local state = { depth = 0, inside = false, names = {}, stream = stream, events = 0, found = {} }
   local rest, told = '', nil
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
@@ -111,4 +131,5 @@ function envoy_on_response(handle)
       set(handle, 'events', told)
     end
   end
+  if SUMS then set_sums(handle, state.found) end
 end

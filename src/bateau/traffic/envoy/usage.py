@@ -1,6 +1,6 @@
 """Have Envoy write one line for each request: who asked, which model answered, and how many tokens that took.
 
-Called by traffic.envoy.listener and wiring.filters.
+Called by traffic.envoy.counters, traffic.envoy.listener and wiring.filters.
 
 Sources: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
 every stream, whether or not the client asked for usage; W3C Trace Context, version 00.
@@ -99,9 +99,12 @@ def _remembered(
     return {"header": header, "on_header_present": to, "remove": remove}
 
 
-def usage_filter() -> ReadObject:
-    """Return the HTTP filter that reads the usage in an answer, without holding a stream."""
-    code = script("usage.lua")
+def usage_filter(*, sums: bool = False) -> ReadObject:
+    """Return the HTTP filter that reads the usage in an answer, without holding a stream.
+
+    With `sums`, the counters of `usage_counters` have their values from it.
+    """
+    code = f"local SUMS = {str(sums).lower()}\n{script('usage.lua')}"
     return _filter(USAGE_FILTER, "filters.http.lua.v3.Lua", {"default_source_code": {"inline_string": code}})
 
 

@@ -14,10 +14,14 @@ from typing import Final
 
 _TYPES: Final = {
     "ui.css": "text/css; charset=utf-8",
+    "charts.css": "text/css; charset=utf-8",
+    "charts.js": "text/javascript; charset=utf-8",
     "alerts.css": "text/css; charset=utf-8",
     "alerts.js": "text/javascript; charset=utf-8",
+    "pages.css": "text/css; charset=utf-8",
     "ui.js": "text/javascript; charset=utf-8",
     "service.js": "text/javascript; charset=utf-8",
+    "keys.js": "text/javascript; charset=utf-8",
     "theme.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }

@@ -46,7 +46,31 @@ function morph(from, to) {
   }
 }
 
-function take(parts) {
+// Rows that are new, changed, moved or gone; the others are left alone.
+function takeRows({ of, rows, order }) {
+  const body = document.getElementById(of);
+  if (!body) return;
+  const made = new Map();
+  for (const [id, html] of Object.entries(rows)) {
+    const template = document.createElement("template");
+    template.innerHTML = html; // escaped by the server
+    const known = document.getElementById(id);
+    if (known) morph(known, template.content.firstElementChild);
+    else made.set(id, template.content.firstElementChild);
+  }
+  if (!order) return;
+  const wanted = new Set(order);
+  for (const row of [...body.children]) if (!wanted.has(row.id)) row.remove();
+  let at = body.firstElementChild;
+  for (const id of order) {
+    const row = made.get(id) || document.getElementById(id);
+    if (row === at) at = at.nextElementSibling;
+    else if (row) body.insertBefore(row, at);
+  }
+}
+
+function take(parts, rows = []) {
+  rows.forEach(takeRows);
   for (const [id, html] of Object.entries(parts)) {
     const template = document.createElement("template");
     template.innerHTML = html; // escaped by the server
@@ -99,11 +123,14 @@ function open() {
   if (source || ended) return;
   heardAt = Date.now();
   document.dispatchEvent(new Event("bateau:open"));
-  source = new EventSource(`${main.dataset.live}?path=${encodeURIComponent(main.dataset.path)}`);
+  const { live: address, path, have } = main.dataset;
+  source = new EventSource(`${address}?${new URLSearchParams({ path, have })}`);
   source.addEventListener("alive", heard);
   source.addEventListener("parts", (event) => {
     heard();
-    take(JSON.parse(event.data).parts);
+    const { parts, rows, have } = JSON.parse(event.data);
+    take(parts, rows);
+    main.dataset.have = have;
   });
   source.addEventListener("lines", (event) => {
     heard();

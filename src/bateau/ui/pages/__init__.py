@@ -1,16 +1,31 @@
 """The table of pages.
 
-Called by ui.dashboard and ui.frame.
+Called by ui.dashboard, ui.frame and ui.key_actions.
 """
 
 from typing import Final
 
 from bateau.ui.page import Page
-from bateau.ui.pages import alerts_page, overview, service_page, timeline_page
+from bateau.ui.pages import (
+    alerts_page,
+    key_page,
+    machines_page,
+    overview,
+    policies_page,
+    service_page,
+    timeline_page,
+    usage_page,
+)
 
 PAGES: Final = (
     Page(path="/", name="Overview", make=overview.make),
-    Page(path="/services/{kind}/{name}", name=None, make=service_page.make),
+    Page(path="/services/{kind}/{name}", name=None, make=service_page.make, needs=("charts", "usage")),
+    Page(path="/services/{kind}/{name}/{span}", name=None, make=service_page.make, needs=("charts", "usage")),
     Page(path="/alerts", name="Alerts", make=alerts_page.make),
     Page(path="/timeline", name="Timeline", make=timeline_page.make),
+    Page(path="/usage", name="Usage and keys", make=usage_page.make, needs=("keys", "usage")),
+    Page(path="/usage/keys/{name}", name=None, make=key_page.make, needs=("keys", "usage")),
+    Page(path="/usage/{last}/{by}", name=None, make=usage_page.make, needs=("keys", "usage")),
+    Page(path="/machines", name="Machines", make=machines_page.make, needs=("machine", "specs")),
+    Page(path="/policies", name="Policies", make=policies_page.make, needs=("specs",)),
 )

@@ -29,8 +29,8 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
             Part(id="summary", make=partial(_summary, view)),
             Part(id="alerts", make=partial(firing_section, view.alerts.firing, view.role), of=(view.alerts,)),
             Part(id="problems", make=partial(problems, view.status.problems)),
-            Part(id="services", make=partial(_services, view)),
-            Part(id="graph", make=partial(graph, view)),
+            Part(id="services", make=partial(_services, view), rows="services-rows"),
+            Part(id="graph", make=partial(_kept_graph, view)),
         ),
         scripts=("alerts.js",),
     )
@@ -102,6 +102,11 @@ def _services(view: View) -> h.Element:
             ]
         ],
     ]
+
+
+def _kept_graph(view: View) -> Markup:
+    states = tuple(str(each.state) for each in view.services.values())
+    return view.keep("graph", partial(graph, view), same=(view.release,), equal=states)
 
 
 def _kept_row(view: View, each: ServiceStatus) -> Markup:

@@ -10,14 +10,17 @@ from typing import Final
 
 import htpy as h
 
+from bateau.domain.charts import SPANS
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus
 from bateau.domain.timeline import service_of
 from bateau.domain.workload import Workload
 from bateau.ui.alerts import firing_section
+from bateau.ui.charts import chart_parts
 from bateau.ui.events import events_table
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
+from bateau.ui.service_usage import usage_parts
 from bateau.ui.spec_tree import spec_tree
 from bateau.ui.words import DASH, count, memory, safe, state
 
@@ -28,24 +31,26 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
     """Return the page, None if there is no such service."""
     key = f"{parts['kind']}/{parts['name']}"
     service, workload = view.services.get(key), view.workloads.get(key)
-    if service is None:
+    if service is None or parts.get("span", "hour") not in SPANS:
         return None
     found = [
         Part(id="summary", make=partial(_summary, view, service)),
         Part(id="alerts", make=partial(_alerts, view, key), of=(view.alerts,)),
         Part(id="figures", make=partial(_figures, view, service)),
+        *chart_parts(view, key),
         Part(id="replicas", make=partial(_replicas, service.replicas), of=(service.replicas,)),
         *(
             [Part(id="chat", make=partial(_chat, parts["name"], view.needs_key), live=False)]
             if _answers(service)
             else []
         ),
+        *usage_parts(view, key),
         Part(id="log", make=_log, live=False),
         Part(id="events", make=partial(_events, view, key), of=(view.events,)),
     ]
     if workload and workload.tree:
         found.append(Part(id="spec", make=partial(_spec, workload), of=(workload,)))
-    return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js", "alerts.js"))
+    return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js", "charts.js", "alerts.js"))
 
 
 def _alerts(view: View, key: str) -> h.Element:
@@ -57,7 +62,7 @@ def _events(view: View, key: str) -> h.Element:
     found = [each for each in view.events or () if service_of(each.event) == key][-EVENTS_MAX:]
     return h.section("#events.panel", aria_labelledby="events-title", hidden=not found)[
         h.div(".bar")[h.h2("#events-title")["Events"]],
-        events_table(found, with_service=False),
+        events_table(view, found, with_service=False),
     ]
 
 

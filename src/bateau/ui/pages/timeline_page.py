@@ -18,7 +18,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
         title="Timeline",
         parts=(
             Part(id="summary", make=_summary, live=False),
-            Part(id="events", make=partial(_events, view), of=(view.events,)),
+            Part(id="events", make=partial(_events, view), of=(view.events,), rows="events-rows"),
         ),
     )
 
@@ -49,4 +49,4 @@ def _table(view: View) -> h.Element:
         return h.p(".says.warn")["The timeline cannot be read; `bateau logs control` says why."]
     if not view.events:
         return h.p(".says")["Nothing has happened yet."]
-    return events_table(view.events, with_service=True)
+    return events_table(view, view.events, with_service=True)

@@ -1,0 +1,69 @@
+"""The history of measures of an instance: who writes it, and where it is read.
+
+Called by wiring.local.
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bateau.domain.usage_counters import OTHER
+from bateau.store.measure_writer import MeasureWriter
+from bateau.store.measures import MeasureReader
+from bateau.wiring.paths import Paths
+from bateau.wiring.sampling import Sampler, Sources
+from bateau.wiring.this_process import SystemClock
+
+if TYPE_CHECKING:
+    from bateau.wiring.local import LocalPlatform
+
+_FOLDER: Final = "measures"
+
+
+def measures_path(paths: Paths) -> Path:
+    """Return where the history of an instance lies."""
+    return paths.state / _FOLDER
+
+
+def measure_reader(paths: Paths) -> MeasureReader:
+    """Return the history for reading by another process than the control plane."""
+    return MeasureReader(measures_path(paths), SystemClock().wall)
+
+
+class Measured:
+    """The history of the instance of this process, and what writes it. `sampler` measures the services.
+
+    `server` is a Prometheus server that has the measures, too, which may need a `token`.
+    """
+
+    def __init__(self, platform: "LocalPlatform", *, token: str | None) -> None:
+        clock, control, counters = platform.clock, platform.control, platform.accounts.counters
+
+        def tokens() -> tuple[dict[str, int], dict[str, int]] | None:
+            sums = counters.shown
+            if not counters.is_known or OTHER in sums:
+                return None
+            questions, answers = defaultdict[str, int](int), defaultdict[str, int](int)
+            for series, each in sums.items():
+                questions[series.model] += each.tokens_in
+                answers[series.model] += each.tokens_out
+            return questions, answers
+
+        sources = Sources(
+            asked=platform.plane.ask,
+            replica_pages=control.ports.site.runtime.metrics,
+            tokens=tokens,
+            replicas=lambda: control.observed.replicas,
+            services=lambda: control.release.services,
+            statuses=lambda: (*status.services, status.gateway) if (status := control.snapshots.latest) else (),
+            gateways=lambda: frozenset(control.planes.proxies),
+        )
+        self.history = MeasureWriter(measures_path(platform.settings.paths), clock.wall)
+        server = platform.settings.prometheus
+        self.server = replace(server, token=token) if server else None
+        self.sampler = Sampler(clock, sources, self.history)
+
+    def close(self) -> None:
+        """Write what waits."""
+        self.history.close()
