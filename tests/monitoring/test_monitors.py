@@ -154,11 +154,11 @@ def test_prometheus_reads_the_scrape_configuration(specs: Path, tmp_path: Path) 
 def test_objects_have_the_schemas_of_their_definitions(specs: Path, form: str) -> None:
     definition = yaml.safe_load((ROOT / f"tests/monitoring/crds/{form}s.yaml").read_text())
     version = definition["spec"]["versions"][0]
-    schema = _closed(version["schema"]["openAPIV3Schema"])
+    validator: Any = jsonschema.Draft202012Validator(_closed(version["schema"]["openAPIV3Schema"]))
     found = trees(specs, form, *URL, "-n", "monitoring")
     assert len(found) == (4 if form == "probe" else 3), "an EndpointMonitor has no key"
     for each in found:
-        jsonschema.Draft202012Validator(schema).validate(each)
+        validator.validate(each)
         assert each["kind"] == definition["spec"]["names"]["kind"]
         assert each["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
         assert each["metadata"]["namespace"] == "monitoring"

@@ -1,6 +1,6 @@
 """The bounds of a service that alerts compare its measures with.
 
-Called by render.monitoring.rules. Pure.
+Called by render.monitoring.rules and wiring.alert_facts. Pure.
 """
 
 from dataclasses import dataclass

@@ -20,6 +20,7 @@ from bateau.control.loop import Control
 from bateau.control.path import models_needed
 from bateau.control.troubles import Step
 from bateau.domain.alert_rules import FactName
+from bateau.domain.bounds import bounds_of
 from bateau.domain.errors import BateauError
 from bateau.domain.event import Event
 from bateau.domain.status import ServiceState, Status
@@ -39,7 +40,6 @@ RECENT_S: Final = 600.0
 DISK_SHARE_MIN: Final = 0.05
 DISK_BYTES_MIN: Final = 512 * 2**20
 _DAY_S: Final = 86_400.0
-_QUEUE: Final = 64  # that of `scale` without a `queue`
 _READING: Final[tuple[Step, ...]] = ("read", "watch")
 _UNKNOWN_STATES: Final = (ServiceState.PULLING, ServiceState.STARTING)
 
@@ -72,17 +72,14 @@ def watched(control: Control, status: Status | None) -> Sequence[Watched] | None
 
 
 def _watched(service: Workload, *, is_fetching: bool) -> Watched:
-    resources, count = service.resources, max(service.replicas, 1)
-    queue = None
-    if service.scale:
-        queue = float(service.scale.queue.max if service.scale.queue else _QUEUE)
+    bounds = bounds_of(service)
     return Watched(
         key=service.key,
         slo=service.slo,
         is_fetching=is_fetching,
-        cpu=resources.cpu * count if resources.cpu else None,
-        memory=float(resources.memory * count) if resources.memory else None,
-        queue=queue or None,
+        cpu=bounds.cpu,
+        memory=bounds.memory,
+        queue=bounds.queue,
     )
 
 

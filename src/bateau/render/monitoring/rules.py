@@ -132,7 +132,11 @@ def _expression(service: Workload, rule: Rule) -> str | None:
         case Fewer() as when:
             value, than = _of(service, when.measure), _of(service, when.than)
             fewer = f"{value} == 0 and {than} > 0" if when.none else f"{value} < {than}"
-            return f'({fewer}) unless on() bateau_service_state{{service="{service.key}",state="Pulling"}} == 1'
+            fetches = (
+                f'bateau_service_state{{service="{service.key}",state="Pulling"}}',
+                f'{FIRING}{{alertname="BateauFetchFailed",subject="{service.key}"}}',
+            )
+            return f"({fewer})\nunless on() ({' or '.join(fetches)})"
         case Fact():
             return None
         case _:
