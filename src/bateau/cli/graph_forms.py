@@ -1,8 +1,8 @@
 """Who uses whom as text, as DOT and as SVG.
 
 Called by cli.graph.
-Source: "The DOT Language", graphviz.org: in a quoted string only the quote is escaped, and a label has escapes of its
-own that begin with a backslash.
+Source: "The DOT Language", graphviz.org: in a quoted string the quote is escaped, and a label has escapes of its own
+that begin with a backslash.
 
 Invariant: names and states are text in each form, whatever they contain. Held by
 tests/cli/test_graph.py::test_odd_names_stay_text_in_every_form.
@@ -131,13 +131,12 @@ def _says(graph: ServiceGraph, name: str, between: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    r"""Return a string of DOT. A backslash before the closing quote would escape it.
+    r"""Return a string of DOT, whose labels have HTML's entities, too. An escaped backslash escapes no quote.
 
-    >>> _quoted('a"b'), _quoted("a\\")
-    ('"a\\"b"', '"a&#92;"')
+    >>> _quoted('a"b'), _quoted("a\\"), _quoted("a&lt;")
+    ('"a\\"b"', '"a\\\\"', '"a&amp;lt;"')
     """
-    # DOT has no escape for a backslash in names; as an entity it is text in any place.
-    escaped = visible_line(text).replace("&", "&amp;").replace("\\", "&#92;").replace('"', '\\"')
+    escaped = visible_line(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
