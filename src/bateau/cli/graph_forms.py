@@ -103,7 +103,7 @@ def as_svg(graph: ServiceGraph) -> str:
     nodes = {
         name: Node(
             state=_state(graph, name) or "",
-            says=" · ".join(filter(None, (visible_line(name.partition("/")[0]), _says(graph, name, " · ")))),
+            says=" · ".join(filter(None, (visible_line(name.partition("/")[0]), _says(graph, name, " · ", unit="/s")))),
         )
         for name in graph.uses
     }
@@ -120,13 +120,13 @@ def _state(graph: ServiceGraph, name: str) -> str | None:
     return graph.live[name].state if name in graph.live else None
 
 
-def _says(graph: ServiceGraph, name: str, between: str) -> str:
+def _says(graph: ServiceGraph, name: str, between: str, *, unit: str = " req/s") -> str:
     """Return the state of a service and its requests; nothing where they are not known."""
     from bateau.ui.words import number
 
     found = graph.live.get(name)
     requests = found.requests_per_s if found else None
-    parts = (_state(graph, name), None if requests is None else f"{number(requests)} req/s")
+    parts = (_state(graph, name), None if requests is None else f"{number(requests)}{unit}")
     return visible_line(between.join(part for part in parts if part))
 
 
