@@ -150,3 +150,19 @@ def test_prometheus_evaluates_every_rule_and_records_its_sums(servers: Sequence[
     assert float(bad["value"][1]) > 0, "the app has failed"
     firing = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["state"] == "firing"}
     assert not firing & {"BateauDown", "BateauServiceDown", "BateauReplicasMissing", "BateauScrapeIncomplete"}
+
+
+def test_top_and_graph_show_the_traffic_of_the_instance(busy: Stack) -> None:
+    _traffic(busy)
+    tree = json.loads(busy.bateau("top", "--json", "--sort", "memory").out)
+    found = {each["service"]: each for each in tree["services"]}
+    assert tree["services"][0]["service"] == "model/chat", "it has the most memory"
+    assert found.keys() == {"app/front", "model/chat", "gateway/envoy"}
+    assert all(each["memoryBytes"] > 0 and each["cpuCores"] is not None for each in found.values())
+    assert found["gateway/envoy"]["requestsPerS"] is None
+    table = busy.bateau("top").out
+    assert [line.split()[:3] for line in table.splitlines()[3:5]] == [
+        ["app/front", "Ready", "1/1"], ["model/chat", "Ready", "1/1"],
+    ]  # fmt: skip
+    lines = [line.split() for line in busy.bateau("graph").out.splitlines()]
+    assert [(line[0], line[-1]) for line in lines] == [("app/front", "req/s"), ("└──", "req/s")]

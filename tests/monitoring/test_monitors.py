@@ -7,9 +7,11 @@ from typing import Any, cast
 import jsonschema
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from bateau.cli.alerts import command
+from bateau.cli.group import bateau
 from monitoring.installed import ROOT, installed
 
 SPECS = """\
@@ -107,6 +109,12 @@ def test_wrong_options_are_named(specs: Path, words: tuple[str, ...], says: str)
     done = run(specs, "scrape", *words)
     assert done.exit_code == 2
     assert says in done.stderr
+
+
+def test_shells_complete_the_models_of_the_specs(specs: Path) -> None:
+    words = ["alerts", "monitors", "-C", str(specs), "--ask"]
+    found = ShellComplete(bateau, {}, "bateau", "_BATEAU_COMPLETE").get_completions(words, "c")
+    assert [each.value for each in found] == ["chat"]
 
 
 def test_without_any_address_the_option_is_named(specs: Path) -> None:
