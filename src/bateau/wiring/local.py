@@ -308,16 +308,10 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        known = self.issuers.known()
+        story, known = self._story.counted, self.issuers.known()
+        processes, firing = self.measured.sampler.processes, self.alerts.board().firing
         return await metrics_page(
-            self.control,
-            self.plane,
-            self._story.counted,
-            self.filters,
-            self.accounts,
-            known,
-            self.measured.sampler.processes,
-            self.alerts.board().firing,
+            self.control, self.plane, story, self.filters, self.accounts, known, processes, firing
         )
 
     async def close(self) -> None:
