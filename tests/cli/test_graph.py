@@ -119,6 +119,15 @@ def test_graphviz_reads_every_name_as_it_is(uses: dict[str, list[str]]) -> None:
 
 
 @needs_dot
+def test_graphviz_shows_names_as_they_are() -> None:
+    names = ["app/a&lt;b", r"app/a\Nb", 'app/"q"', r"app/end\ ".strip(), "app/<b>x</b>"]
+    done = subprocess.run(
+        ["dot", "-Tsvg"], input=as_dot(made({name: [] for name in names})), capture_output=True, text=True, check=True
+    )
+    assert {each.text for each in svg_of(done.stdout).iter(f"{SVG}text")} == set(names)
+
+
+@needs_dot
 def test_graphviz_draws_a_thousand_services() -> None:
     done = subprocess.run(["dot", "-Tsvg"], input=as_dot(thousand()), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

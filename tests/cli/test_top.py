@@ -185,9 +185,9 @@ def test_without_an_instance_the_hint_says_how_to_start_one(home: Path) -> None:
 class Terminal:
     """`bateau top` on a pseudo-terminal, which keeps everything that it prints."""
 
-    def __init__(self, home: Path, *, columns: int = 120, **more: str) -> None:
+    def __init__(self, home: Path, *, columns: int = 120, lines: int = 24, **more: str) -> None:
         self._master, slave = pty.openpty()
-        self.size(columns)
+        self.size(columns, lines)
         self.before = termios.tcgetattr(slave)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bateau", "top"],
@@ -198,8 +198,8 @@ class Terminal:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def size(self, columns: int) -> None:
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    def size(self, columns: int, lines: int = 24) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def _read(self) -> None:
         while select.select([self._master], [], [], 60)[0]:
@@ -274,3 +274,22 @@ async def test_it_follows_the_size_of_the_terminal_and_no_color(serving: Path) -
 
     printed = await asyncio.to_thread(play)
     assert not [each for each in ("\x1b[31m", "\x1b[32m", "[38;5;", "[0;31", "[0;32") if each in printed]
+
+
+async def test_arrows_scroll_to_the_rows_that_have_no_room(serving: Path) -> None:
+    def play() -> None:
+        terminal = Terminal(serving, lines=6)
+        try:
+            terminal.wait_for("app/idle")
+            assert "model/chat" not in terminal.printed, "there is no room for it"
+            terminal.type("\x1b[B")
+            terminal.wait_for("model/chat")
+            assert "gateway/envoy" not in terminal.printed
+            terminal.type("j")
+            terminal.wait_for("way/envoy")  # only what differs is painted
+            terminal.type("q")
+            assert terminal.ended() == 0
+        finally:
+            terminal.close()
+
+    await asyncio.to_thread(play)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from bateau.render.monitoring.dashboards import Panel, dashboard_json, dashboards
-from local.stack import Stack, chat_body, wait_for
+from local.stack import CHAT, Stack, chat_body, wait_for
 from monitoring.servers import Server, prometheus, victoria_metrics
 
 CONFIGURATION = """\
@@ -42,15 +42,31 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 """
 
 
-@pytest.fixture
-def servers(stack: Stack, tmp_path: Path) -> Iterator[Sequence[Server]]:
+@pytest.fixture(scope="module")
+def busy(cache: Path) -> Iterator[Stack]:
+    """An instance with a model and an app."""
+    made = Stack(cache)
+    made.write(CHAT)
+    made.write(APP, "app.yaml")
+    (made.specs / "server.py").write_text(SERVER)
+    try:
+        assert made.up().code == 0
+        yield made
+    finally:
+        made.destroy()
+
+
+@pytest.fixture(scope="module")
+def servers(busy: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[Server]]:
     """Both servers, with the series of an instance that has had traffic since they scrape it."""
-    stack.write(APP, "app.yaml")
-    (stack.specs / "server.py").write_text(SERVER)
-    assert stack.up().code == 0
-    configuration = tmp_path / "scrape.yml"
+    stack, folder = busy, tmp_path_factory.mktemp("monitoring")
+    configuration, with_rules = folder / "scrape.yml", folder / "prometheus.yml"
     configuration.write_text(CONFIGURATION.format(port=stack.port))
-    with prometheus(tmp_path, configuration) as first, victoria_metrics(tmp_path, configuration) as second:
+    # VictoriaMetrics evaluates no rules, and refuses their fields.
+    own = configuration.read_text().replace("{scrape_interval: 1s}", "{scrape_interval: 1s, evaluation_interval: 1s}")
+    with_rules.write_text(f"rule_files: [rules.yml]\n{own}")
+    assert stack.bateau("alerts", "rules", "-o", str(folder / "rules.yml")).code == 0
+    with prometheus(folder, with_rules) as first, victoria_metrics(folder, configuration) as second:
         both = (first, second)
         # The first request of a kind makes its series; the next ones are an increase.
         for _ in range(3):
@@ -85,7 +101,6 @@ def ready(expr: str) -> str:
     return filled
 
 
-# Which families may be absent, although their panel is not quiet: none.
 def test_every_panel_has_data_or_says_why_not(servers: Sequence[Server]) -> None:
     empty: list[str] = []
     for server in servers:
@@ -118,3 +133,36 @@ def test_the_variables_have_values(servers: Sequence[Server]) -> None:
                     kept = {each for each in values if re.fullmatch(variable.get("regex", ".*"), each)}
                     assert kept, (server.name, variable["name"], values)
     assert json.dumps(dashboard_json(dashboards()[0]))
+
+
+def test_prometheus_evaluates_every_rule_and_records_its_sums(servers: Sequence[Server]) -> None:
+    server = servers[0]
+    with urllib.request.urlopen(f"{server.url}/api/v1/rules", timeout=20) as response:
+        groups = json.load(response)["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {group["name"] for group in groups} == {"bateau", "bateau/app/front", "bateau/model/chat"}
+    assert [rule for rule in rules if rule["health"] != "ok"] == []
+    recorded = [rule for rule in rules if rule["type"] == "recording"]
+    for rule in recorded:
+        labels = ",".join(f'{name}="{value}"' for name, value in rule["labels"].items())
+        assert server.query(f"{rule['name']}{{{labels}}}"), rule["name"]
+    (bad,) = server.query('service:bateau_bad_requests:increase5m{service="app/front",objective="availability"}')
+    assert float(bad["value"][1]) > 0, "the app has failed"
+    firing = {rule["name"] for rule in rules if rule["type"] == "alerting" and rule["state"] == "firing"}
+    assert not firing & {"BateauDown", "BateauServiceDown", "BateauReplicasMissing", "BateauScrapeIncomplete"}
+
+
+def test_top_and_graph_show_the_traffic_of_the_instance(busy: Stack) -> None:
+    _traffic(busy)
+    tree = json.loads(busy.bateau("top", "--json", "--sort", "memory").out)
+    found = {each["service"]: each for each in tree["services"]}
+    assert tree["services"][0]["service"] == "model/chat", "it has the most memory"
+    assert found.keys() == {"app/front", "model/chat", "gateway/envoy"}
+    assert all(each["memoryBytes"] > 0 and each["cpuCores"] is not None for each in found.values())
+    assert found["gateway/envoy"]["requestsPerS"] is None
+    table = busy.bateau("top").out
+    assert [line.split()[:3] for line in table.splitlines()[3:5]] == [
+        ["app/front", "Ready", "1/1"], ["model/chat", "Ready", "1/1"],
+    ]  # fmt: skip
+    lines = [line.split() for line in busy.bateau("graph").out.splitlines()]
+    assert [(line[0], line[-1]) for line in lines] == [("app/front", "req/s"), ("└──", "req/s")]

@@ -4,7 +4,7 @@ import contextlib
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import yaml
@@ -14,7 +14,7 @@ from monitoring.installed import installed
 
 
 @contextlib.contextmanager
-def exporter(folder: Path, text: str) -> Iterator[str]:
+def exporter(folder: Path, text: str) -> Generator[str]:
     (folder / "blackbox.yml").write_text(text)
     port = free_port()
     with (folder / "blackbox.log").open("w") as log:

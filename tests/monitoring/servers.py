@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def prometheus(folder: Path, configuration: Path) -> Iterator[Server]:
+def prometheus(folder: Path, configuration: Path) -> Generator[Server]:
     """Run Prometheus."""
     port = free_port()
     words = [
@@ -49,7 +49,7 @@ def prometheus(folder: Path, configuration: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def victoria_metrics(folder: Path, configuration: Path) -> Iterator[Server]:
+def victoria_metrics(folder: Path, configuration: Path) -> Generator[Server]:
     """Run VictoriaMetrics, which shows new samples at once."""
     port = free_port()
     words = [
@@ -63,7 +63,7 @@ def victoria_metrics(folder: Path, configuration: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _running(name: str, words: list[str], folder: Path, url: str, ready: str) -> Iterator[Server]:
+def _running(name: str, words: list[str], folder: Path, url: str, ready: str) -> Generator[Server]:
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen([str(installed() / name), *words], stdout=log, stderr=log)
         try:

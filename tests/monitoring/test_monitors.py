@@ -7,9 +7,11 @@ from typing import Any, cast
 import jsonschema
 import pytest
 import yaml
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from bateau.cli.alerts import command
+from bateau.cli.group import bateau
 from monitoring.installed import ROOT, installed
 
 SPECS = """\
@@ -109,6 +111,12 @@ def test_wrong_options_are_named(specs: Path, words: tuple[str, ...], says: str)
     assert says in done.stderr
 
 
+def test_shells_complete_the_models_of_the_specs(specs: Path) -> None:
+    words = ["alerts", "monitors", "-C", str(specs), "--ask"]
+    found = ShellComplete(bateau, {}, "bateau", "_BATEAU_COMPLETE").get_completions(words, "c")
+    assert [each.value for each in found] == ["chat"]
+
+
 def test_without_any_address_the_option_is_named(specs: Path) -> None:
     (specs / "specs.yaml").write_text(SPECS.partition("---")[0])
     done = run(specs, "probe")
@@ -154,11 +162,11 @@ def test_prometheus_reads_the_scrape_configuration(specs: Path, tmp_path: Path) 
 def test_objects_have_the_schemas_of_their_definitions(specs: Path, form: str) -> None:
     definition = yaml.safe_load((ROOT / f"tests/monitoring/crds/{form}s.yaml").read_text())
     version = definition["spec"]["versions"][0]
-    schema = _closed(version["schema"]["openAPIV3Schema"])
+    validator: Any = jsonschema.Draft202012Validator(_closed(version["schema"]["openAPIV3Schema"]))
     found = trees(specs, form, *URL, "-n", "monitoring")
     assert len(found) == (4 if form == "probe" else 3), "an EndpointMonitor has no key"
     for each in found:
-        jsonschema.Draft202012Validator(schema).validate(each)
+        validator.validate(each)
         assert each["kind"] == definition["spec"]["names"]["kind"]
         assert each["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
         assert each["metadata"]["namespace"] == "monitoring"

@@ -66,6 +66,9 @@ def replicas(ready: int, wanted: int, state: str = "Starting") -> Series:
     }
 
 
+UNFETCHED: Series = {'bateau_alert_firing{alertname="BateauFetchFailed",subject="model/chat"}': "1x60"}
+
+
 def of(name: str, values: str) -> Series:
     label = "gen_ai_request_model" if name.startswith("bateau_model") else "service"
     service = "chat" if name.startswith("bateau_model") else "model/chat"
@@ -89,7 +92,11 @@ CASES: Mapping[str, tuple[Sequence[Series], Sequence[Series], int]] = {
         STEPS_OF_DAYS,
     ),
     "BateauLatencyBudgetBurn": ([first_tokens(1, 50), first_tokens(10, 5)], [first_tokens(100, 1), {}], 400),
-    "BateauServiceDown": ([replicas(0, 2)], [replicas(1, 2), replicas(0, 0), replicas(0, 2, "Pulling"), {}], 5),
+    "BateauServiceDown": (
+        [replicas(0, 2)],
+        [replicas(1, 2), replicas(0, 0), replicas(0, 2, "Pulling"), {**replicas(0, 2), **UNFETCHED}, {}],
+        5,
+    ),
     "BateauReplicasMissing": ([replicas(1, 2)], [replicas(2, 2), replicas(1, 2, "Pulling")], 20),
     "BateauRestartLoop": (
         [of("bateau_replica_restarts_total", "0x3 1 2 3x20")],
@@ -219,7 +226,8 @@ def test_the_object_for_the_operator_has_its_schema(services: tuple[Workload, ..
     tree = prometheus_rule(services, name="bateau", namespace="monitoring")
     version = next(each for each in schema["spec"]["versions"] if each["name"] == "v1")
     # Its schema has a pattern that only Go can read, for a field that is not set.
-    jsonschema.Draft202012Validator(version["schema"]["openAPIV3Schema"]).validate(tree)
+    validator: Any = jsonschema.Draft202012Validator(version["schema"]["openAPIV3Schema"])
+    validator.validate(tree)
     assert cast("Any", tree)["metadata"]["namespace"] == "monitoring"
 
 

@@ -39,7 +39,7 @@ def command(environment: str | None, directory: Path, name: str, form: str | Non
       bateau graph --env prod -o prod.svg
       bateau graph --format dot | dot -Tpng -o graph.png
 
-    Exit code 1: the specs have errors, and the graph has what can be read; 5: only policies are violated.
+    Exit code 1: the specs have errors, and the graph may lack some services; 5: only policies are violated.
     """
     from bateau.cli.graph_forms import FORMS
     from bateau.cli.output import write_output

@@ -1,8 +1,8 @@
 """Who uses whom as text, as DOT and as SVG.
 
 Called by cli.graph.
-Source: "The DOT Language", graphviz.org: in a quoted string only the quote is escaped, and a label has escapes of its
-own that begin with a backslash.
+Source: "The DOT Language", graphviz.org: in a quoted string the quote is escaped, and a label has escapes of its own
+that begin with a backslash.
 
 Invariant: names and states are text in each form, whatever they contain. Held by
 tests/cli/test_graph.py::test_odd_names_stay_text_in_every_form.
@@ -60,7 +60,7 @@ def as_text(graph: ServiceGraph) -> str:
 
 
 def _tree(graph: ServiceGraph, root: str, shown: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a tree, each with what is beside it. Not recursive: a chain may have a thousand services."""
+    """Yield the lines of a tree, each with the state beside it. Not recursive: a chain may have a thousand services."""
     waiting = [(root, "", "", False)]
     while waiting:
         name, lead, below, is_again = waiting.pop()
@@ -103,7 +103,7 @@ def as_svg(graph: ServiceGraph) -> str:
     nodes = {
         name: Node(
             state=_state(graph, name) or "",
-            says=" · ".join(filter(None, (visible_line(name.partition("/")[0]), _says(graph, name, " · ")))),
+            says=" · ".join(filter(None, (visible_line(name.partition("/")[0]), _says(graph, name, " · ", unit="/s")))),
         )
         for name in graph.uses
     }
@@ -120,24 +120,23 @@ def _state(graph: ServiceGraph, name: str) -> str | None:
     return graph.live[name].state if name in graph.live else None
 
 
-def _says(graph: ServiceGraph, name: str, between: str) -> str:
+def _says(graph: ServiceGraph, name: str, between: str, *, unit: str = " req/s") -> str:
     """Return the state of a service and its requests; nothing where they are not known."""
     from bateau.ui.words import number
 
     found = graph.live.get(name)
     requests = found.requests_per_s if found else None
-    parts = (_state(graph, name), None if requests is None else f"{number(requests)} req/s")
+    parts = (_state(graph, name), None if requests is None else f"{number(requests)}{unit}")
     return visible_line(between.join(part for part in parts if part))
 
 
 def _quoted(text: str) -> str:
-    r"""Return a string of DOT. A backslash before the closing quote would escape it.
+    r"""Return a string of DOT, whose labels have HTML's entities, too. An escaped backslash escapes no quote.
 
-    >>> _quoted('a"b'), _quoted("a\\")
-    ('"a\\"b"', '"a&#92;"')
+    >>> _quoted('a"b'), _quoted("a\\"), _quoted("a&lt;")
+    ('"a\\"b"', '"a\\\\"', '"a&amp;lt;"')
     """
-    # DOT has no escape for a backslash in names; as an entity it is text in any place.
-    escaped = visible_line(text).replace("&", "&amp;").replace("\\", "&#92;").replace('"', '\\"')
+    escaped = visible_line(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

@@ -14,6 +14,8 @@ from bateau.cli.options import directory_option, environment_option
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from bateau.domain.workload import Workload
     from bateau.kit.json_value import JsonObject
     from bateau.render.monitoring.monitors import Monitor
@@ -21,6 +23,21 @@ if TYPE_CHECKING:
 _FORMS: Final = ("blackbox", "scrape", "probe", "endpointmonitor")
 _OBJECTS: Final = ("probe", "endpointmonitor")
 _PROBER: Final = "127.0.0.1:9115"
+
+
+def _models(context: click.Context, _parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    """Complete the names of the models in the specs."""
+    from click.shell_completion import CompletionItem
+
+    from bateau.domain.errors import BateauError
+    from bateau.wiring.service_graph import written_in
+
+    try:
+        written = written_in(Path(context.params.get("directory") or "."), context.params.get("environment"))
+    except BateauError:
+        return []
+    names = [each.name for each in written.release.services if each.is_named_in_bodies]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 @click.command()
@@ -34,7 +51,10 @@ _PROBER: Final = "127.0.0.1:9115"
     "--url", "urls", multiple=True, metavar="[SERVICE=]URL",
     help="The address of the endpoint as others see it, or of SERVICE. May be repeated.",
 )  # fmt: skip
-@click.option("--ask", "asked", multiple=True, metavar="MODEL", help="Ask MODEL for a token, too. May be repeated.")
+@click.option(
+    "--ask", "asked", multiple=True, metavar="MODEL", shell_complete=_models,
+    help="Ask MODEL for a token, too. May be repeated.",
+)  # fmt: skip
 @click.option("--key-file", metavar="PATH", help="With blackbox: the file with an API key, on the exporter's machine.")
 @click.option(
     "--prober", default=_PROBER, show_default=True, metavar="HOST:PORT",

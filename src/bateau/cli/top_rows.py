@@ -9,10 +9,10 @@ tests/cli/test_top.py::test_an_unknown_figure_is_a_dash_and_comes_last.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from bateau.api.trees import FiguresTree, FigureTree, ServiceTree, StatusTree
-from bateau.kit.json_value import JsonObject
+from bateau.kit.json_value import ReadObject
 from bateau.kit.visible import visible_line
 
 Order = Literal["service", "state", "requests", "errors", "first-token", "tokens", "cpu", "memory"]
@@ -93,21 +93,19 @@ def table_text(sample: Sample, order: Order) -> str:
     return table(HEADER, [row[:-1] for row in rows])
 
 
-def sample_json(sample: Sample, order: Order) -> JsonObject:
+def sample_json(sample: Sample, order: Order) -> ReadObject:
     """Return the JSON for programs; null is not known."""
+    return {"instance": sample.status["instance"], "services": [_json(sample, each) for each in sample.ordered(order)]}
+
+
+def _json(sample: Sample, each: ServiceTree) -> ReadObject:
     return {
-        "instance": sample.status["instance"],
-        "services": [
-            {
-                "service": each["service"],
-                "state": each["state"],
-                "reason": each["reason"],
-                "replicasReady": each["replicasReady"],
-                "replicasWanted": each["replicasWanted"],
-                **sample.of(each["service"]),
-            }
-            for each in sample.ordered(order)
-        ],
+        "service": each["service"],
+        "state": each["state"],
+        "reason": each["reason"],
+        "replicasReady": each["replicasReady"],
+        "replicasWanted": each["replicasWanted"],
+        **cast("ReadObject", sample.of(each["service"])),
     }
 
 

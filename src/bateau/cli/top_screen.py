@@ -15,8 +15,10 @@ from typing import Final
 
 import click
 from prompt_toolkit.application import Application
+from prompt_toolkit.data_structures import Point
 from prompt_toolkit.formatted_text import ANSI
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import HSplit, Layout, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
 from prompt_toolkit.output import ColorDepth
@@ -103,7 +105,11 @@ class Screen:
         def shown(text: Callable[[], str]) -> FormattedTextControl:
             return FormattedTextControl(lambda: ANSI(text()))
 
-        rows = Window(shown(self.body), get_vertical_scroll=lambda _: self.first_line, always_hide_cursor=True)
+        # A window scrolls as far as its cursor, which is the first line that is shown.
+        body = FormattedTextControl(
+            lambda: ANSI(self.body()), get_cursor_position=lambda: Point(x=0, y=self.first_line)
+        )
+        rows = Window(body, get_vertical_scroll=lambda _: self.first_line, always_hide_cursor=True)
         layout = HSplit(
             [
                 Window(shown(self.head), height=_HEAD_LINES, always_hide_cursor=True),
@@ -134,15 +140,25 @@ class Screen:
             "home": lambda: -len(self._lines()),
             "end": lambda: len(self._lines()),
         }
-        for key, lines in moves.items():
-            keys.add(key)(lambda _, lines=lines: self.scroll(lines()))
-        keys.add("s")(lambda _: self.order_by_next(1))
-        keys.add("S")(lambda _: self.order_by_next(-1))
+
+        def scroll(event: KeyPressEvent) -> None:
+            key = event.key_sequence[0].key
+            self.scroll(moves[key.value if isinstance(key, Keys) else key]())
+
+        def order(event: KeyPressEvent) -> None:
+            self.order_by_next(1 if event.data == "s" else -1)
 
         def end(event: KeyPressEvent) -> None:
             event.app.exit()
 
+        def suspend(event: KeyPressEvent) -> None:
+            event.app.suspend_to_background()
+
+        for key in moves:
+            keys.add(key)(scroll)
+        for key in ("s", "S"):
+            keys.add(key)(order)
         for key in ("q", "c-c", "escape"):
             keys.add(key, eager=True)(end)
-        keys.add("c-z")(lambda event: event.app.suspend_to_background())
+        keys.add("c-z")(suspend)
         return keys

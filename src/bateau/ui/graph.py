@@ -17,7 +17,8 @@ NODES_MAX: Final = 200
 def graph(view: View) -> h.Element:
     """Return the section with the picture, and the same as text for those who do not see it."""
     edges = sorted({(each.key, used) for each in view.release.services for used in each.uses if each.key != used})
-    nodes = {name: _node(name, view.services.get(name)) for edge in edges for name in edge}
+    names = sorted({str(name) for edge in edges for name in edge})
+    nodes = {name: _node(name, view.services.get(name)) for name in names}
     return h.section("#graph.panel", aria_labelledby="graph-title", hidden=not edges)[
         h.div(".bar")[h.h2("#graph-title")["Who uses whom"]],
         h.ul(".sr")[(h.li[f"{start} uses {end}"] for start, end in edges)],

@@ -1,6 +1,6 @@
 """Read who uses whom from the specs of a directory.
 
-Called by cli.alert_exports and cli.graph.
+Called by cli.alert_exports, cli.graph and cli.monitors.
 """
 
 import os

@@ -450,7 +450,7 @@ def _panel(panel: Panel, number: int, place: JsonObject) -> JsonObject:
             }
             for index, (legend, expr) in enumerate(panel.queries.items())
         ],
-        **({"transformations": _joined(panel)} if is_table else {}),
+        "transformations": [*_joined(panel)] if is_table else [],
     }
 
 

@@ -5,7 +5,7 @@ Called by cli.alert_exports and wiring.alert_metrics. Pure: the same specs give 
 recorded series follow "level:metric:operations".
 
 A condition that only the control plane knows, such as a certificate that expires, comes from `bateau_alert_firing` on
-its metrics page. The rules about Bateau itself need somebody outside: a control plane that is down fires nothing.
+its metrics page. The rules about Bateau itself are for another system: a control plane that is down fires nothing.
 
 Invariant: every rule of domain.alert_rules has one for Prometheus, which fires for bad series and not for good ones.
 Held by tests/monitoring/test_rules.py::test_promtool_finds_that_each_rule_fires_for_bad_series_only.
@@ -132,7 +132,11 @@ def _expression(service: Workload, rule: Rule) -> str | None:
         case Fewer() as when:
             value, than = _of(service, when.measure), _of(service, when.than)
             fewer = f"{value} == 0 and {than} > 0" if when.none else f"{value} < {than}"
-            return f'({fewer}) unless on() bateau_service_state{{service="{service.key}",state="Pulling"}} == 1'
+            fetches = (
+                f'bateau_service_state{{service="{service.key}",state="Pulling"}}',
+                f'{FIRING}{{alertname="BateauFetchFailed",subject="{service.key}"}}',
+            )
+            return f"({fewer})\nunless on() ({' or '.join(fetches)})"
         case Fact():
             return None
         case _:
