@@ -45,7 +45,7 @@ def _summary(view: View, report: MachineReport | None) -> h.Element:
     return h.section("#summary", aria_label="Summary")[
         h.h1["Machines and clusters"],
         h.h2(".host")[safe(report.host)] if report else h.p(".says")["The machine is being measured."],
-        report and h.dl(".tiles.wide")[(h.div[h.dt[name], h.dd[value], more] for name, value, more in _tiles(report))],
+        report and h.dl(".tiles.wide")[(h.div[h.dt[name], h.dd[value], h.dd(".more")[more]] for name, value, more in _tiles(report))],
         report and h.dl(".facts")[(h.div[h.dt[name], h.dd[value]] for name, value in _facts(view, report))],
     ]
 
