@@ -67,7 +67,7 @@ class Dashboard:
         return app
 
     async def close(self) -> None:
-        """End what runs for the pages."""
+        """End the processes that work for the pages."""
         await self._instance.reporter.close()
 
     async def _page(self, request: web.Request) -> web.StreamResponse:

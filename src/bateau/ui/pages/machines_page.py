@@ -2,7 +2,7 @@
 
 Called by ui.pages.
 
-Invariant: what is not known is shown as unknown, and a cluster that was not asked as not checked. Held by
+Invariant: an unknown figure is shown as unknown, and a cluster that was not asked as not checked. Held by
 tests/ui/test_machines_page.py::test_what_is_not_known_is_not_shown_as_zero.
 """
 
@@ -45,7 +45,10 @@ def _summary(view: View, report: MachineReport | None) -> h.Element:
     return h.section("#summary", aria_label="Summary")[
         h.h1["Machines and clusters"],
         h.h2(".host")[safe(report.host)] if report else h.p(".says")["The machine is being measured."],
-        report and h.dl(".tiles.wide")[(h.div[h.dt[name], h.dd[value], h.dd(".more")[more]] for name, value, more in _tiles(report))],
+        report
+        and h.dl(".tiles.wide")[
+            (h.div[h.dt[name], h.dd[value], h.dd(".more")[more]] for name, value, more in _tiles(report))
+        ],
         report and h.dl(".facts")[(h.div[h.dt[name], h.dd[value]] for name, value in _facts(view, report))],
     ]
 
