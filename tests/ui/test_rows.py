@@ -51,7 +51,7 @@ def test_a_table_that_changes_beside_its_rows_is_sent_whole() -> None:
 def test_the_tables_of_pages_have_an_id_for_each_row(view: View) -> None:
     for path, part, name in (
         ("/", "services", "services-rows"),
-        ("/machines", "services", "use-rows"),
+        ("/machines", "use", "use-rows"),
         ("/usage", "keys", "keys-rows"),
     ):
         text = parts_of(view, path)[part]

@@ -35,7 +35,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
         title="Machines and clusters",
         parts=(
             Part(id="summary", make=partial(_summary, view, machine), of=(machine,)),
-            Part(id="services", make=partial(_services, view, machine), rows="use-rows"),
+            Part(id="use", make=partial(_services, view, machine), rows="use-rows"),
             Part(id="clusters", make=partial(_clusters, view, written.places if written else ()), of=(written,)),
         ),
     )
@@ -128,9 +128,9 @@ def _facts(view: View, report: MachineReport) -> Iterator[tuple[str, h.Node]]:
 def _services(view: View, report: MachineReport | None) -> h.Element:
     columns = ("Service", "Cores", "Memory", "Room for more")
     shown = [each for each in (*view.status.services, view.status.gateway) if each.engine != "external"]
-    return h.section("#services.panel", aria_labelledby="services-title")[
+    return h.section("#use.panel", aria_labelledby="use-title")[
         h.div(".bar")[
-            h.h2("#services-title")["Who uses what"],
+            h.h2("#use-title")["Who uses what"],
             h.span(".note")["used now, of what its replicas may use or need"],
             h.input(
                 "#filter", type="search", placeholder="Filter", aria_label="Filter services", data_filter="use-rows"
