@@ -46,6 +46,9 @@ def test_what_is_not_known_is_not_shown_as_zero(view: View) -> None:
     assert "none found" in summary
     assert not re.search(r"\b0\b", summary.partition("Gateway")[0])
     assert "<script>" not in parts["summary"]
+    unread = replace(unknown, machine=MACHINE.machine)
+    says = text_of(parts_of(replace(view, reports=replace(view.reports, machine=unread)), "/machines")["summary"])
+    assert says.count("its use is unknown") == 2, "of cores and memory that are there"
     rows = text_of(parts["use"])
     assert rows.count("unknown") == 2 * 3
     assert (
