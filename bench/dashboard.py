@@ -24,9 +24,9 @@ from bench.report import figure
 ROOT: Final = Path(__file__).parent.parent
 SERVICES: Final = 200
 EVENTS: Final = 10_000
-ROUNDS: Final = 15
+ROUNDS: Final = 9
 AT_MOST_MS: Final = 100
-WATCH_S: Final = 30.0
+WATCH_S: Final = 20.0
 _BROWSER: Final = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage")
 APP = """\
 apiVersion: bateau.dev/v1alpha1
@@ -134,7 +134,7 @@ def _browser() -> Generator[Page]:
 def _visit(page: Page, instance: Instance, path: str) -> None:
     page.goto(f"http://127.0.0.1:{instance.port}/ui{path}")
     page.locator("#live[data-state=live]").wait_for()
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(300)
 
 
 def _filtering(page: Page, instance: Instance) -> None:

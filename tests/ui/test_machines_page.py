@@ -31,7 +31,7 @@ def test_the_machine_is_shown_with_its_use(view: View) -> None:
 
 
 def test_what_still_fits_is_the_answer_of_place(view: View) -> None:
-    html = parts_of(view, "/machines")["services"]
+    html = parts_of(view, "/machines")["use"]
     says = text_of(html.partition('id="use-model-chat"')[2].partition("</tr>")[0])
     assert "3 more replicas the next one needs about 5 GiB, and 3.2 GiB are free" in says
     assert "1.5 of" in says
@@ -46,7 +46,10 @@ def test_what_is_not_known_is_not_shown_as_zero(view: View) -> None:
     assert "none found" in summary
     assert not re.search(r"\b0\b", summary.partition("Gateway")[0])
     assert "<script>" not in parts["summary"]
-    rows = text_of(parts["services"])
+    unread = replace(unknown, machine=MACHINE.machine)
+    says = text_of(parts_of(replace(view, reports=replace(view.reports, machine=unread)), "/machines")["summary"])
+    assert says.count("its use is unknown") == 2, "of cores and memory that are there"
+    rows = text_of(parts["use"])
     assert rows.count("unknown") == 2 * 3
     assert (
         "being measured" in parts_of(replace(view, reports=replace(view.reports, machine=None)), "/machines")["summary"]

@@ -32,11 +32,11 @@ def test_findings_are_those_of_check_with_their_place(view: View) -> None:
     found = rows(parts_of(view, "/policies")["findings"])
     assert view.reports.written is not None
     assert len(found) == len(view.reports.written.findings) == 4
-    assert [each.split()[0] for each in found] == ["error", "warning", "excepted", "excepted"]
-    assert "error app/bare every service names its team" in found[0]
+    assert [each.split()[1] for each in found] == ["error", "warning", "excepted", "excepted"]
+    assert "app/bare error every service names its team" in found[0]
     assert found[0].endswith("house-rules/owner app.yaml:8:18")
     assert (
-        "warning policy/house-rules the exception of ada ended on 2026-11-01 (old); the rule applies again" in found[1]
+        "policy/house-rules warning the exception of ada ended on 2026-11-01 (old); the rule applies again" in found[1]
     )
     assert "excepted by team-payments until 2026-12-04" in found[3]
 

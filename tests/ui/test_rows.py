@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import htpy as h
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bateau.domain.figures import Figures, ServiceFigures
@@ -30,6 +30,7 @@ def applied(rows: Mapping[str, str], news: Mapping[str, Any]) -> dict[str, str]:
 
 
 @given(ROWS, ROWS)
+@example([(1, "a"), (2, "b")], [(2, "b"), (1, "a")])
 def test_the_news_lead_from_one_table_to_the_other(before: list[tuple[int, str]], after: list[tuple[int, str]]) -> None:
     former, now = (table_of(text_of(each), "all") for each in (before, after))
     assert f"{now.before}{''.join(now.rows.values())}{now.behind}" == text_of(after)
@@ -51,7 +52,7 @@ def test_a_table_that_changes_beside_its_rows_is_sent_whole() -> None:
 def test_the_tables_of_pages_have_an_id_for_each_row(view: View) -> None:
     for path, part, name in (
         ("/", "services", "services-rows"),
-        ("/machines", "services", "use-rows"),
+        ("/machines", "use", "use-rows"),
         ("/usage", "keys", "keys-rows"),
     ):
         text = parts_of(view, path)[part]

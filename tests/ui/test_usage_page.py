@@ -116,7 +116,7 @@ def test_the_page_of_a_service_has_its_usage(view: View) -> None:
 
 def test_who_needs_a_key_is_said(view: View) -> None:
     for keys, says in (
-        (KeysReport(), "nobody needs one"),
+        (KeysReport(), "so nobody needs one"),
         (KeysReport(open_to_all=True, required=False), "nobody needs a key"),
         (KeysReport(required=True), "every request is refused"),
         (KeysReport(required=True, has_issuers=True), "only the tokens of issuers get in"),

@@ -21,8 +21,8 @@ class UsageReport:
     """Sums of the ledger from `since` to `until`, in seconds since the epoch: those of `bateau usage` at `until`.
 
     `of_model` has the sums of each model by key, `of_key` those of each key by model. `tokens` are the names among the
-    keys that came with a token of an issuer. `damaged` lines of the ledger are not in the sums. With a `trouble`, there
-    are no sums, and it says why.
+    keys that came with a token of an issuer. `damaged` lines of the ledger are not in the sums. With a `trouble`,
+    which gives the reason, the sums are missing.
     """
 
     last: Last

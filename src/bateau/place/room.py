@@ -1,4 +1,4 @@
-"""How many more replicas of each model fit on a machine, and what stands in the way of the next one.
+"""How many more replicas of each model fit on a machine, and why not one more.
 
 Called by ui.pages.machines_page and wiring.machine_reports.
 

@@ -76,7 +76,7 @@ class Dashboard:
         return app
 
     async def close(self) -> None:
-        """End what runs for the pages."""
+        """End the processes that work for the pages."""
         self._specs.close()
         await self._instance.reporter.close()
 

@@ -1,4 +1,4 @@
-"""The form that creates a key: its fields, what was entered, and the errors at the fields.
+"""The form that creates a key: its fields, the entered texts, and the errors at the fields.
 
 Called by ui.key_actions and ui.pages.usage_page.
 
@@ -58,7 +58,7 @@ _LIMITS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class KeyForm:
-    """What was entered, by field, and the errors, each with its message and a fix."""
+    """The entered texts by field, and the errors, each with its message and a fix."""
 
     entered: Mapping[str, str] = field(default_factory=dict[str, str])
     errors: Mapping[str, ControlError] = field(default_factory=dict[str, ControlError])

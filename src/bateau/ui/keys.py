@@ -73,7 +73,7 @@ def moment(at: float | None) -> h.Node:
 
 
 def limits(key: ApiKey) -> Iterator[str]:
-    """Yield the limits of a key that are no budgets, in words."""
+    """Yield the limits of a key, without its budgets, in words."""
     if key.requests_per_minute is not None:
         yield f"{key.requests_per_minute:,} requests/min"
     if key.concurrent is not None:

@@ -8,7 +8,7 @@ Source: Server-Sent Events, WHATWG HTML, section 9.2.
 
 Invariant: while nothing changes, nothing is made or sent but a sign of life. Held by
 tests/ui/test_live.py::test_while_nothing_changes_only_a_sign_of_life_is_sent.
-Invariant: a page gets what has changed since it was made, and nothing that it has. Held by
+Invariant: a page gets the parts and rows that have changed since it was made, and no others. Held by
 tests/ui/test_live.py::test_a_page_gets_nothing_that_it_has.
 Invariant: a stream ends with its session. Held by tests/ui/test_live.py::test_a_stream_ends_with_its_session.
 """

@@ -52,7 +52,7 @@ class Reporter(Protocol):
         ...
 
     async def close(self) -> None:
-        """End what runs for reports."""
+        """End the processes that make reports."""
         ...
 
 
@@ -87,7 +87,7 @@ class InstanceReporter:
         )
 
     async def close(self) -> None:
-        """End what runs for reports."""
+        """End the processes that make reports."""
         await self._usage.close()
 
 

@@ -1,4 +1,4 @@
-"""What was used of a model in the last day, by key; and what an app has used, by model.
+"""The usage of a model in the last day by key, and that of an app by model.
 
 Called by ui.pages.service_page.
 """

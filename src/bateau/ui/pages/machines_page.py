@@ -2,7 +2,7 @@
 
 Called by ui.pages.
 
-Invariant: what is not known is shown as unknown, and a cluster that was not asked as not checked. Held by
+Invariant: an unknown figure is shown as unknown, and a cluster that was not asked as not checked. Held by
 tests/ui/test_machines_page.py::test_what_is_not_known_is_not_shown_as_zero.
 """
 
@@ -35,7 +35,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
         title="Machines and clusters",
         parts=(
             Part(id="summary", make=partial(_summary, view, machine), of=(machine,)),
-            Part(id="services", make=partial(_services, view, machine), rows="use-rows"),
+            Part(id="use", make=partial(_services, view, machine), rows="use-rows"),
             Part(id="clusters", make=partial(_clusters, view, written.places if written else ()), of=(written,)),
         ),
     )
@@ -45,7 +45,10 @@ def _summary(view: View, report: MachineReport | None) -> h.Element:
     return h.section("#summary", aria_label="Summary")[
         h.h1["Machines and clusters"],
         h.h2(".host")[safe(report.host)] if report else h.p(".says")["The machine is being measured."],
-        report and h.dl(".tiles.wide")[(h.div[h.dt[name], h.dd[value], more] for name, value, more in _tiles(report))],
+        report
+        and h.dl(".tiles.wide")[
+            (h.div[h.dt[name], h.dd[value], h.dd(".more")[more]] for name, value, more in _tiles(report))
+        ],
         report and h.dl(".facts")[(h.div[h.dt[name], h.dd[value]] for name, value in _facts(view, report))],
     ]
 
@@ -125,9 +128,9 @@ def _facts(view: View, report: MachineReport) -> Iterator[tuple[str, h.Node]]:
 def _services(view: View, report: MachineReport | None) -> h.Element:
     columns = ("Service", "Cores", "Memory", "Room for more")
     shown = [each for each in (*view.status.services, view.status.gateway) if each.engine != "external"]
-    return h.section("#services.panel", aria_labelledby="services-title")[
+    return h.section("#use.panel", aria_labelledby="use-title")[
         h.div(".bar")[
-            h.h2("#services-title")["Who uses what"],
+            h.h2("#use-title")["Who uses what"],
             h.span(".note")["used now, of what its replicas may use or need"],
             h.input(
                 "#filter", type="search", placeholder="Filter", aria_label="Filter services", data_filter="use-rows"

@@ -72,7 +72,7 @@ def _says(written: Written | None) -> h.Node:
 def _findings(written: Written | None) -> h.Element:
     found = [each for each in written.findings if each.of_policy] if written else []
     ordered = sorted(found, key=lambda each: (_ORDER[each.verdict], each.subject, each.rule, each.says))
-    columns = ("Verdict", "Subject", "Finding", "Rule", "Place")
+    columns = ("Subject", "Verdict", "Finding", "Rule", "Place")
     return h.section("#findings.panel", aria_labelledby="findings-title", hidden=not (written and written.policies))[
         h.div(".bar")[
             h.h2("#findings-title")["Findings"],
@@ -96,10 +96,10 @@ def _finding(each: Finding) -> h.Element:
     kind, _, name = (each.service or each.subject).partition("/")
     subject = safe(each.subject)
     return h.tr[
-        h.td(data_name="Verdict")[h.span(class_=["state", _TONES[each.verdict]])[each.verdict]],
         h.th(scope="row")[
             h.a(href=f"/ui/services/{kind}/{name}")[subject] if kind in ("app", "model") and name else subject
         ],
+        h.td(data_name="Verdict")[h.span(class_=["state", _TONES[each.verdict]])[each.verdict]],
         h.td(data_name="Finding")[h.span(".text")[safe(each.says)]],
         h.td(data_name="Rule")[h.code[safe(each.rule)]],
         h.td(data_name="Place")[h.code[safe(str(each.where))] if each.where else "unknown"],

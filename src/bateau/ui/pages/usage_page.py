@@ -1,4 +1,4 @@
-"""Usage and keys: what was used in a window of time, by whom and of what; all keys; and the form that creates one.
+"""Usage and keys: the sums of the ledger in a window of time, all keys, and the form that creates one.
 
 Called by ui.key_actions and ui.pages.
 """
@@ -29,7 +29,7 @@ _NO_FORM: Final = KeyForm()
 
 
 def make(view: View, parts: Mapping[str, str], form: KeyForm = _NO_FORM) -> Screen | None:
-    """Return the page, None for an unknown window or sum. `form` is what was entered."""
+    """Return the page, None for an unknown window or sum. `form` has the entered texts."""
     last, by = parts.get("last", LASTS[0]), parts.get("by", _BY[0])
     if last not in LASTS or by not in _BY:
         return None
@@ -156,7 +156,7 @@ def _needed(keys: KeysReport) -> str:
     if keys.open_to_all:
         return "nobody needs a key: the endpoint was started with --open"
     if not keys.required:
-        return "there has been no key yet, so nobody needs one"
+        return "the first key is not created yet, so nobody needs one"
     if not keys.keys:
         tokens = "only the tokens of issuers get in" if keys.has_issuers else "every request is refused"
         return f"there is no key, so {tokens}"
