@@ -7,13 +7,14 @@ Invariant: deleting or restarting the controller changes nothing that runs. Held
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bateau import __version__
+from bateau.control.cluster_status import Namespace
 from bateau.control.cluster_traffic import Space
 from bateau.control.declared import Declared
 from bateau.control.reconciler import Declare, Reconciler
@@ -64,7 +65,8 @@ class Controller:
     """The controller of one cluster, from `run` to its end."""
 
     def __init__(self, settings: ControllerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
+        self._wakes: list[Callable[[], None]] = []
         self._clock = SystemClock()
         self._worker = Worker()
         self._api = ApiServer(settings.access)
@@ -89,13 +91,39 @@ class Controller:
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
+    def api(self) -> ApiServer:
+        """The API server of the cluster."""
+        return self._api
+
+    @property
+    def gateways(self) -> int | None:
+        """The number of connected gateways, None if this controller has none."""
+        return self._feed.gateways if self._feed else None
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever anything has changed."""
+        self._wakes.append(wake)
+
+    def namespaces(self) -> list[Namespace]:
+        """Return the services of all namespaces, as far as they are known now."""
+        return [
+            Namespace(
+                name=name,
+                declared=kept.reconciler.declared,
+                seen=kept.reconciler.observed,
+                trouble=kept.reconciler.trouble,
+            )
+            for name, kept in sorted(self._kept.items())
+        ]
+
+    @property
     def unready(self) -> str | None:
         """Why the controller cannot do its work now, None if it can. One that waits for the lease is ready."""
         if not self._leads:
             return None if self._lease.holder else "the lease was not read yet"
         if self._bundle and (why := self._bundle.trouble):
             return why
-        if not self._settings.follows and (why := self._documents.trouble):
+        if not self.settings.follows and (why := self._documents.trouble):
             return why
         if self._keys and (why := self._keys.trouble):
             return why
@@ -160,7 +188,7 @@ class Controller:
                     tasks.create_task(self._required.run(), name="whether keys are required")
                 if self._keys:
                     tasks.create_task(self._keys.run(), name="keys")
-                if self._settings.follows:
+                if self.settings.follows:
                     await self._follow()
                     return
                 tasks.create_task(self._documents.run(), name="documents")
@@ -201,7 +229,7 @@ class Controller:
 
     async def _opened(self) -> Followed:
         """Open the repository, or raise BateauError; or the bundle, and try until that succeeds."""
-        settings = self._settings
+        settings = self.settings
         if settings.repository is not None:
             return await opened_repository(
                 settings.repository,
@@ -224,11 +252,11 @@ class Controller:
         from bateau.wiring.gateway_feed import GatewayFeed
 
         return GatewayFeed(
-            GatewayCertificates(self._api, self._clock, namespace=self._settings.namespace),
+            GatewayCertificates(self._api, self._clock, namespace=self.settings.namespace),
             self._clock,
             address=address,
-            directory=self._settings.directory,
-            environ=self._settings.environ,
+            directory=self.settings.directory,
+            environ=self.settings.environ,
             spaces=self._spaces,
             admission=self._admission,
         )
@@ -269,7 +297,7 @@ class Controller:
     def _spaces(self) -> list[Space] | None:
         """Return the models of all namespaces; None until each of them has been read since the start."""
         if not self._complete:
-            waits = not self._settings.follows and self._documents.trouble is not None
+            waits = not self.settings.follows and self._documents.trouble is not None
             missing = self._documents.namespaces() - self._kept.keys()
             if waits or missing or not all(each.is_known for each in self._kept.values()):
                 return None
@@ -297,6 +325,8 @@ class Controller:
             self._history.wake()
         if self._feed:
             self._feed.wake()
+        for wake in self._wakes:
+            wake()
 
     def _on_documents(self, namespaces: frozenset[str]) -> None:
         if self._keys:
@@ -329,7 +359,7 @@ class Controller:
             self._tasks.create_task(reconciler.run(), name=name)
 
     def _new_api(self) -> ApiServer:
-        api = ApiServer(self._settings.access)
+        api = ApiServer(self.settings.access)
         self._apis.append(api)
         return api
 
