@@ -15,6 +15,7 @@ settings.load_profile("patient")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accept", action="store_true", help="rewrite expected outputs with what came out")
+    parser.addoption("--screenshots", metavar="DIRECTORY", help="write the pictures of the dashboard's guide there")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -100,8 +100,8 @@ def test_called_by_names_the_modules_that_import_it() -> None:
         ("Roll back.\n\nCalled by control.desired.", "imports it, too; write: Called by"),
         ("Roll back.\n\nCalled by the faces through wiring.", "is not a list of modules and packages"),
         ("Roll back.\n\nMade by wiring, called by control.", "is not a list of modules and packages"),
-        ("Roll back.\n\nCalled by api, control, wiring (twice) and the docs.", "it is not imported by the docs"),
-        ("Roll back.\n\nCalled by api, control (at\nevery turn) and wiring. Pure.", None),
+        ("Roll back.\n\nCalled by api, control, ui, wiring (twice) and the docs.", "it is not imported by the docs"),
+        ("Roll back.\n\nCalled by api, control (at\nevery turn), ui and wiring. Pure.", None),
         ("Roll back.", None),
     ],
 )

@@ -22,6 +22,7 @@ from bateau.domain.status import ServiceStatus, Status
 from bateau.ports.events import Events
 from bateau.ports.memory import Memory
 from bateau.runtimes.local import LocalRuntime
+from bateau.sources.spec_files import SpecFiles
 from bateau.store.revisions import RevisionStore
 from bateau.testing import FakeKeeper, FakeMemory, FakePlane, FakeSource, FakeTexts, ManualClock
 
@@ -76,6 +77,8 @@ class _JournaledPlane(FakePlane):
 
 class World:
     """One control plane after another may live in it: `end` the one and `begin` the next."""
+
+    files: SpecFiles | None = None
 
     def __init__(
         self,
@@ -185,7 +188,7 @@ class World:
                 machine=lambda: Machine(cores=4, memory_bytes_total=self.memory_bytes),
                 directory=Path("/srv/specs"),
             ),
-            texts=self.texts,
+            texts=self.files or self.texts,
             reader=InProcess(environment),
             source=self.source,
             memory=self.memory,
@@ -221,7 +224,21 @@ async def world(
     *, history: Path | None = None, memory: Memory | None = None, **texts: str
 ) -> AsyncGenerator[World, None]:
     """Run a control plane for the length of a block; with `history` it keeps revisions in that file."""
-    made = World(history=history, memory=memory, **texts)
+    async with running(World(history=history, memory=memory, **texts)) as made:
+        yield made
+
+
+class WorldOfFiles(World):
+    """A world whose specs are the files of a directory."""
+
+    def __init__(self, directory: Path, *, history: Path) -> None:
+        self.files = SpecFiles(directory, default={})
+        super().__init__(history=history)
+
+
+@contextlib.asynccontextmanager
+async def running(made: World) -> AsyncGenerator[World, None]:
+    """Run the control plane of a world for the length of a block."""
     await made.begin()
     try:
         await made.turn()

@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bateau.kit.yaml_scalar import written
 from bateau.sources.git.promotion import Promotion, Written, edit, promote
-from bateau.sources.git.scalar import written
 
 HEAD = "apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {name: %s}\nspec:\n"
 STAGING = HEAD % "staging" + "  values:\n    shop: {image: 'shop:1.4.2', replicas: 1}\n    cart: {image: cart:9}\n"

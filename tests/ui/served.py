@@ -14,21 +14,48 @@ from yarl import URL
 from bateau.api.server import ApiServer
 from bateau.control.key_report import KeysReport, KeyUse
 from bateau.control.path import understand
+from bateau.control.reading import InProcess
 from bateau.control.restarts import Restarted
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import BateauError
 from bateau.domain.figures import Figures
+from bateau.domain.offered import Offered
 from bateau.domain.timeline import Entry
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
 from bateau.ui.page import View
 from bateau.ui.reports import Need, Reports
 from bateau.ui.sessions import Role, Sessions
+from bateau.wiring.changing import Changing
 from bateau.wiring.keys import Keys
-from control.world import World, app, model, world
+from control.world import World, WorldOfFiles, app, model, running, world
 from ui.reports import MACHINE, POLICIES, TODAY, usage
 
 ORIGIN = "http://127.0.0.1:8080"
+OFFERED = (
+    Offered(
+        name="smollm2",
+        summary="the smallest",
+        licence="Apache-2.0",
+        parameters="135M",
+        context=8192,
+        size_bytes=98_362_432,
+        here=True,
+        fits=True,
+        says="needs about 400 MiB of 16 GiB",
+    ),
+    Offered(
+        name="huge",
+        summary="the largest",
+        licence="MIT",
+        parameters="70B",
+        context=8192,
+        size_bytes=None,
+        here=False,
+        fits=False,
+        says="needs more than 80 GiB",
+    ),
+)
 SPECS = {
     "chat": model(),
     "shop": app(uses=["model/chat"], env={"GREETING": "<script>alert(1)</script>", "API_TOKEN": "a-secret"}),
@@ -105,8 +132,9 @@ class Answer:
 class Served:
     """A dashboard, and a client of it that keeps its cookie as a browser does."""
 
-    def __init__(self, made: World, socket: Path) -> None:
+    def __init__(self, made: World, socket: Path, directory: Path | None = None) -> None:
         self.world = made
+        self.directory = directory
         self.now = 0.0
         self.logs = FakeLogs()
         self.meter = FakeMeter()
@@ -131,7 +159,16 @@ class Served:
             keys=self.keys,
             reporter=self.reporter,
         )
-        self.dashboard = Dashboard(self.instance, self.sessions, name="test")
+        self.default: dict[str, str] = {}
+        self.changing = Changing(
+            made.control,
+            directory=directory or Path("/nowhere"),
+            follows="directory",
+            reader=InProcess(),
+            offered=self.offered,
+            default=lambda: self.default,
+        )
+        self.dashboard = Dashboard(self.instance, self.sessions, name="test", specs=self.changing)
         self.cookie = ""
         self._socket = socket
         self._server = ApiServer(
@@ -159,6 +196,14 @@ class Served:
             raise self.refusal
         self.restarted.append(service)
         return Restarted(service=service, restarted_at="2026-01-01T00:00:00Z")
+
+    async def offered(self) -> Sequence[Offered]:
+        return OFFERED
+
+    async def post(self, path: str, **fields: str) -> Answer:
+        """Send a form of a page, as a browser does without JavaScript: with the token of the session."""
+        form = {"csrf": await self.csrf(), **fields}
+        return await self.ask("POST", f"/ui{path}", headers={"origin": ORIGIN}, data=form)
 
     async def ask(
         self, method: str, path: str | URL, *, headers: Mapping[str, str] | None = None, **more: Any
@@ -204,11 +249,14 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, 
 
 
 @contextlib.asynccontextmanager
-async def served(socket: Path, **specs: str) -> AsyncGenerator[Served, None]:
-    """Serve the dashboard of some specs for the length of a block."""
-    async with world(history=None, memory=None, **(specs or SPECS)) as made:
+async def served(socket: Path, directory: Path | None = None, **specs: str) -> AsyncGenerator[Served, None]:
+    """Serve the dashboard of some specs for the length of a block. With a `directory`, they are files there."""
+    for name, text in specs.items() if directory else ():
+        (directory or Path()).joinpath(f"{name}.yaml").write_text(text)
+    files = WorldOfFiles(directory, history=directory.parent / "history.sqlite") if directory else None
+    async with running(files or World(history=None, memory=None, **(specs or SPECS))) as made:
         await made.until(lambda: made.status.rolled_out)
-        found = Served(made, socket)
+        found = Served(made, socket, directory)
         await found.open()
         try:
             yield found

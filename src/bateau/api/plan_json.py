@@ -25,9 +25,10 @@ that the observed side has as well):
 
 from collections.abc import Iterable, Sequence
 
-from bateau.api.encoding import exact, plain
+from bateau.api.encoding import plain
 from bateau.domain.change import ABSENT, Change, Delivery, FieldChange, Fold, Gap, ObjectKey, object_name
 from bateau.domain.origin import Origin
+from bateau.kit.exact_json import exact
 from bateau.kit.json_value import Json, ReadObject, object_at
 
 

@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from bateau.api.plan_remarks import Remark, remarks
-from bateau.api.plan_words import (
+from bateau.domain.change import Delivery, Fold, ObjectKey, object_name
+from bateau.domain.problem import Problem, Severity
+from bateau.plan.words import (
     SIGNS,
     baseline_words,
     counted,
@@ -27,8 +29,6 @@ from bateau.api.plan_words import (
     namespace_words,
     removal_words,
 )
-from bateau.domain.change import Delivery, Fold, ObjectKey, object_name
-from bateau.domain.problem import Problem, Severity
 
 CHARACTERS_MAX: Final = 60_000
 # Kept free for the line that counts the lines that are left out.

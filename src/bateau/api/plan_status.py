@@ -9,9 +9,9 @@ and every removal that needs confirmation was confirmed. Held by tests/wiring/te
 from collections.abc import Sequence
 from typing import Final
 
-from bateau.api.plan_words import change_words, counted
 from bateau.domain.change import Delivery
 from bateau.domain.problem import Severity
+from bateau.plan.words import change_words, counted
 from bateau.ports.repository import State
 
 _WORST_FIRST: Final[Sequence[State]] = ("failure", "error", "pending", "success")

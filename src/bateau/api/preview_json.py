@@ -4,12 +4,12 @@ Called by api.operations and cli.apply.
 """
 
 from bateau.api.encoding import plain
-from bateau.api.plan_words import SIGNS, counted, fold_words, headline
 from bateau.api.trees import PreviewTree, RollbackTree, RowTree
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
 from bateau.domain.change import Delivery
 from bateau.plan import Documents, compare
+from bateau.plan.words import SIGNS, counted, fold_words, headline
 
 
 def preview_tree(preview: Preview) -> PreviewTree:

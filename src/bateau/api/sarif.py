@@ -22,12 +22,12 @@ from urllib.parse import quote
 import orjson
 
 from bateau.api.plan_remarks import Remark, remarks
-from bateau.api.plan_words import counted, gap_words
 from bateau.domain.change import Delivery, object_name
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem
 from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.kit.position import Position
+from bateau.plan.words import counted, gap_words
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 RESULTS_MAX: Final = 25_000

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import click
 
-from bateau.api.plan_words import headline
 from bateau.cli.problems import render
 from bateau.domain.change import Delivery
 from bateau.kit.visible import visible
+from bateau.plan.words import headline
 
 
 def show_problems(plans: Sequence[Delivery]) -> None:

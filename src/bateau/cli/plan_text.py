@@ -10,7 +10,12 @@ Refused: unified diffs of manifests; at a thousand services nobody reads them.
 from collections.abc import Iterator
 
 from bateau.api.plan_remarks import Remark, remarks
-from bateau.api.plan_words import (
+from bateau.cli.table import edit_lines
+from bateau.domain.change import Delivery, Fold, object_name
+from bateau.domain.finding import Finding
+from bateau.domain.origin import Origin
+from bateau.kit.visible import visible
+from bateau.plan.words import (
     SIGNS,
     baseline_words,
     counted,
@@ -21,11 +26,6 @@ from bateau.api.plan_words import (
     namespace_words,
     removal_words,
 )
-from bateau.cli.table import edit_lines
-from bateau.domain.change import Delivery, Fold, object_name
-from bateau.domain.finding import Finding
-from bateau.domain.origin import Origin
-from bateau.kit.visible import visible
 
 # Up to so many findings of one rule and kind have a line each.
 _ERRORS_ALONE = 20

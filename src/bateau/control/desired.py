@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from bateau.control.history import History
 from bateau.control.outside import Ports
 from bateau.control.path import Written
+from bateau.control.reading import Reader
 from bateau.control.restarts import Restarted, Restarts
 from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.control.saving import Saving
@@ -72,6 +73,11 @@ class DesiredState:
         return self.known and self.written is self._good and not self.stale and not self._changing.locked()
 
     @property
+    def texts(self) -> Mapping[str, str]:
+        """The texts that were read last, with or without errors."""
+        return self._texts
+
+    @property
     def held(self) -> Mapping[str, int]:
         """The services that a rollback holds, each with the revision that it is held at."""
         return self._rollbacks.pins
@@ -81,14 +87,14 @@ class DesiredState:
         """The services that a rollback should hold but cannot, each with the reason."""
         return self._rollbacks.not_held
 
-    async def understood(self, texts: Mapping[str, str]) -> Written:
+    async def understood(self, texts: Mapping[str, str], reader: Reader | None = None) -> Written:
         """Return the specs in these texts for the environment of this control plane, as of today."""
         today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
-        return await self._ports.reader.understood(texts, today=today)
+        return await (reader or self._ports.reader).understood(texts, today=today)
 
-    async def instead(self, texts: Mapping[str, str]) -> tuple[Written, Release]:
+    async def instead(self, texts: Mapping[str, str], reader: Reader | None = None) -> tuple[Written, Release]:
         """Return the specs in other texts, and the release that would run with them."""
-        written = await self.understood(texts)
+        written = await self.understood(texts, reader)
         return written, await self._with_operations(written.release)
 
     async def remember(self) -> None:

@@ -1,6 +1,6 @@
 """Record each release: its content, its time, its commit and its author.
 
-Called by control.
+Called by control and wiring.changing.
 
 Invariant: running services never wait for the history. If it cannot be written, that is logged and reported, and has no
 other effect. Held by tests/local/test_apply.py::test_a_damaged_history_prevents_only_rollbacks.

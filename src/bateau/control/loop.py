@@ -33,9 +33,10 @@ from bateau.control.outside import Ports
 from bateau.control.own_services import OwnServices
 from bateau.control.path import models_needed
 from bateau.control.planes import Planes
-from bateau.control.preview import Preview, preview
+from bateau.control.preview import Preview, walked
 from bateau.control.reach import Reach
 from bateau.control.readiness import Readiness
+from bateau.control.reading import Reader
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.saving import Saving
@@ -200,12 +201,13 @@ class Control:
             self._observed = None
             self.take_snapshot()
 
-    async def preview(self, texts: Mapping[str, str]) -> Preview:
-        """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""
-        written, desired = await self.desired.instead(texts)
+    async def preview(self, texts: Mapping[str, str], reader: Reader | None = None) -> Preview:
+        """Preview the effect of other texts, read by another reader if given. Nothing changes, nothing is fetched."""
+        written, desired = await self.desired.instead(texts, reader)
         desired, now = map(self.scaling.applied, (desired, self.desired.release))
-        planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
-        return preview(written, desired, now, planned=planned, now=self.outcome, keys=self.desired.keys or ())
+        world, keys = self._world(self.fetches.here(models_needed(desired))), self.desired.keys or ()
+        target, outcome = self._ports.site.target, self.outcome
+        return await asyncio.to_thread(walked, written, desired, now, world, target=target, now=outcome, keys=keys)
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""

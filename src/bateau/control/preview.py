@@ -1,6 +1,7 @@
 """Preview the effect of changed specs on the services of this machine, before anything changes.
 
-Called by api.operations, api.preview_json, control.loop, wiring.applying and wiring.local. Pure.
+Called by api.operations, api.preview_json, control.loop, ui.changes, ui.drafts, wiring.applying, wiring.changing and
+wiring.local. Pure.
 
 Invariant: the preview decides in the same way as the loop if replicas are replaced: by the revision of their template.
 Held by tests/local/test_apply.py.
@@ -9,8 +10,9 @@ Held by tests/local/test_apply.py.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bateau.control.assembly import Assembly
 from bateau.control.path import Written, model_source, runs_here
-from bateau.control.walk import Outcome
+from bateau.control.walk import Outcome, World, walk
 from bateau.domain.api_key import ApiKey
 from bateau.domain.change import Delivery
 from bateau.domain.release import Release
@@ -35,6 +37,21 @@ class Preview:
     delivery: Delivery
     effects: tuple[Effect, ...] = ()
     keys_changed: int = 0
+
+
+def walked(
+    written: Written,
+    desired: Release,
+    running: Release,
+    world: World,
+    *,
+    target: str,
+    now: Outcome | None,
+    keys: Sequence[ApiKey],
+) -> Preview:
+    """Do the same as `preview` for a site, with the units that the desired release would have there."""
+    planned = walk(desired, world, Assembly(target))
+    return preview(written, desired, running, planned=planned, now=now, keys=keys)
 
 
 def preview(

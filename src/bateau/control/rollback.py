@@ -1,7 +1,6 @@
 """Hold services at an earlier revision, until their spec changes.
 
-Called by api.operations, api.preview_json, control.deliveries, control.desired, control.loop, wiring.applying,
-wiring.clusters and wiring.local.
+Called by api.operations, api.preview_json, control.deliveries, control.desired, control.loop, ui.changes and wiring.
 
 Invariant: a service is held only while its spec is the one that was rolled back. A change of its spec ends the hold.
 Held by tests/control/test_rollback.py.

@@ -1,6 +1,6 @@
 """The form in which a value has the number of a port that is assigned at the start.
 
-Called by api.plan_words, cli.explain and ui.spec_tree.
+Called by cli.explain, plan.words and ui.spec_tree.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Find the values that nobody may see, and hide them: those of Secrets, of variables with a telling name, and logins.
 
-Called by control.explained, plan.difference and ui.spec_tree.
+Called by control.explained, plan.difference, ui.secret_text and ui.spec_tree.
 """
 
 import re

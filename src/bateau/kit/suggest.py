@@ -1,6 +1,6 @@
 """Suggest the known name that an unknown name was probably meant to be.
 
-Called by cli, control, hydrate, kit, observe, policy, render, runtimes, sources, specs and wiring.
+Called by cli, control, hydrate, kit, observe, policy, render, runtimes, sources, specs, ui and wiring.
 
 Invariant: the order of the candidates never changes the answer. Held by
 tests/kit/test_suggest.py::test_the_order_of_candidates_does_not_matter.

@@ -1,7 +1,7 @@
 """Parse YAML text into plain trees, with the position of every key and value.
 
-Called by control, kit, runtimes, sources, specs and wiring. The default is YAML 1.2's core schema, in which `y`, `on`
-and `no` are strings.
+Called by control, kit, runtimes, sources, specs, ui and wiring. The default is YAML 1.2's core schema, in which `y`,
+`on` and `no` are strings.
 
 Invariant: no text makes it raise. Every error is a Flaw with line and column, and an error in one document does not
 hide errors in the next. Held by tests/kit/test_yaml_tree.py and tests/specs/test_reading.py.

@@ -1,6 +1,6 @@
 """Assign slots, context and threads to every model, and determine before the first request whether it fits.
 
-Called by control.walk and place.room. It runs after hydrate and before plan.
+Called by control.walk, place.room and wiring.offered_models. It runs after hydrate and before plan.
 
 Invariant: a model that does not fit is not started, and blocks no other model; the message has both figures. Held by
 tests/place/test_capacity.py.

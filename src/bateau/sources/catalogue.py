@@ -1,6 +1,6 @@
 """Short names of models that are known to work.
 
-Called by sources.models. The names are in catalogue.yaml next to this file.
+Called by sources.models and wiring.offered_models. The names are in catalogue.yaml next to this file.
 
 An entry promises no digest. The digest that its source promises is checked when the model is fetched.
 """

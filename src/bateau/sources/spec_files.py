@@ -47,6 +47,11 @@ class SpecFiles:
         """Always None, because files on disk may have been edited since any commit."""
         return None
 
+    @property
+    def default(self) -> Mapping[str, str]:
+        """The default, while it is returned; none after a file has mentioned Bateau."""
+        return self._default
+
     def read(self) -> Mapping[str, str]:
         """Return the content of each file by its name. Raises ControlError if the directory or a file is unreadable."""
         try:

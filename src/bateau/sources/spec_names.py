@@ -1,7 +1,7 @@
 """Decide which files below a directory are read as specs: by their names, and by the patterns of `.bateauignore`.
 
-Called by sources.git.objects, sources.spec_files and wiring.key_documents. So a directory and a commit are read by the
-same rules.
+Called by sources.git.objects, sources.spec_files, sources.spec_writing and wiring.key_documents. So a directory and a
+commit are read by the same rules.
 
 Invariant: an ignored directory is not searched, so a later `!pattern` cannot bring back a file in it. Git has the same
 rule. Held by tests/kit/test_ignore_patterns.py::test_the_same_files_are_ignored_as_by_git and

@@ -8,6 +8,7 @@ tests/traffic/test_dashboard.py::test_the_gateway_passes_the_dashboard_and_nothi
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -17,15 +18,18 @@ from aiohttp import web
 from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
+from bateau.ui.change_routes import ChangeRoutes
+from bateau.ui.changes import Changes, Specs
 from bateau.ui.frame import ROOT, document, message
 from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
 from bateau.ui.instance import Instance
 from bateau.ui.key_actions import KeyActions
 from bateau.ui.live import Made, Stream, event_text
-from bateau.ui.page import Page
+from bateau.ui.page import Page, View
 from bateau.ui.pages import PAGES
 from bateau.ui.reports import InstanceReporter
-from bateau.ui.sessions import Role, Sessions
+from bateau.ui.sessions import Role, Session, Sessions
+from bateau.wiring.changing import changing_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
 from bateau.wiring.recent_events import RecentEvents
@@ -37,8 +41,9 @@ _YEAR: Final = "private, max-age=31536000, immutable"
 class Dashboard:
     """The dashboard of one instance. `name` tells its cookie from that of another instance on this machine."""
 
-    def __init__(self, instance: Instance, sessions: Sessions, *, name: str) -> None:
+    def __init__(self, instance: Instance, sessions: Sessions, *, name: str, specs: Specs) -> None:
         self._instance = instance
+        self._changes = Changes(specs)
         self._sessions = sessions
         self._cookie = f"bateau-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         self._made = Made()
@@ -51,7 +56,9 @@ class Dashboard:
     def application(self) -> web.Application:
         """Return the application, for the paths below `ROOT`."""
         public = (self._asset, self._sign_in)
-        app = web.Application(middlewares=[guard(self._sessions, self._cookie, public=public)])
+        changing = ChangeRoutes(self._instance, self._changes)
+        checked = guard(self._sessions, self._cookie, public=public, large=(changing.save,))
+        app = web.Application(middlewares=[checked])
         app.add_routes(
             [
                 web.get("/assets/{name}", self._asset),
@@ -61,6 +68,7 @@ class Dashboard:
                 web.post("/services/{kind}/{name}/restart", self._restart),
                 *alert_actions(self._instance.alerts),
                 *KeyActions(self._instance).routes(),
+                *changing.routes(),
                 web.get("/{path:.*}", self._page),
             ]
         )
@@ -74,16 +82,28 @@ class Dashboard:
         session = session_of(request)
         path = "/" + request.match_info["path"]
         found = _page_at(path)
-        view = await self._instance.view(session.role, found[0].needs if found else (), found[1] if found else {})
+        view = await self._view(session, found)
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
         known = self._made.of(found[0], path, found[1], view) if found else None
         if known is None or known.screen is None:
             raise web.HTTPNotFound
+        if view.change:
+            session.notice = None  # it is shown once
         shown = document(known.screen, known.parts, path=path, status=view.status, session=session, have=known.digest)
         response = page(shown)
         response.enable_compression()
         return response
+
+    async def _view(self, session: Session, found: tuple[Page, Mapping[str, str]] | None) -> View | None:
+        """Return what a session may see now; None while the control plane starts."""
+        if found is None:
+            return await self._instance.view(session.role)
+        shown, given = found
+        view = await self._instance.view(session.role, shown.needs, given)
+        if view is None or not shown.aspect:
+            return view
+        return replace(view, change=await self._changes.view(session, shown.aspect, view.status, view.release))
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         session_of(request)
@@ -103,10 +123,14 @@ class Dashboard:
             session = self._sessions.find(request.cookies.get(self._cookie, ""))
             return session.role if session else None
 
+        async def view(_: Role) -> View | None:
+            session = self._sessions.find(request.cookies.get(self._cookie, ""))
+            return await self._view(session, found) if session else None
+
         self._streams += 1
         try:
             have = request.query.get("have", "")
-            stream = Stream(self._instance, self._made, path=path, page=found[0], given=found[1], have=have)
+            stream = Stream(self._instance, self._made, path=path, page=found[0], given=found[1], have=have, view=view)
             await stream.run(send, role)
         except ConnectionError:
             pass  # the browser has gone
@@ -166,7 +190,7 @@ def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
         keys=platform.keys,
         reporter=InstanceReporter(platform),
     )
-    return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state))
+    return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state), specs=changing_of(platform))
 
 
 def _page_at(path: str) -> tuple[Page, Mapping[str, str]] | None:

@@ -1,6 +1,6 @@
 """The frame around every page: its head, the navigation, the mark that says if it is live, and how to sign out.
 
-Called by ui.dashboard, ui.guard and ui.key_actions.
+Called by ui.
 
 Invariant: no page contains a script or a style of its own, so that the policy of the browser can forbid both. Held by
 tests/ui/test_security.py::test_a_page_has_no_script_or_style_of_its_own.
@@ -16,10 +16,9 @@ from bateau.domain.status import Status
 from bateau.ui.assets import address
 from bateau.ui.page import Page, Screen
 from bateau.ui.pages import PAGES
-from bateau.ui.sessions import Session
+from bateau.ui.sessions import CSRF_FIELD, Session
 
 ROOT: Final = "/ui"
-CSRF_FIELD: Final = "csrf"
 
 
 def document(
@@ -60,6 +59,7 @@ def document(
             (h.input(type="hidden", name=CSRF_FIELD, value=session.token, form=each) for each in screen.forms),
         ],
         scripts=("ui.js", *screen.scripts),
+        styles=screen.styles,
     )
 
 
@@ -79,7 +79,14 @@ def _link(page: Page, path: str) -> h.Element:
     ]
 
 
-def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str | None = None) -> str:
+def _html(
+    title: str,
+    body: h.Node,
+    *,
+    scripts: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    refresh: str | None = None,
+) -> str:
     head = h.head[
         h.meta(charset="utf-8"),
         h.title[title],
@@ -87,10 +94,10 @@ def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str
         h.meta(name="color-scheme", content="light dark"),
         refresh and h.meta(http_equiv="refresh", content=f"0; url={refresh}"),
         h.link(rel="icon", href=address("icon.svg")),
-        h.link(rel="stylesheet", href=address("ui.css")),
-        h.link(rel="stylesheet", href=address("alerts.css")),
-        h.link(rel="stylesheet", href=address("pages.css")),
-        h.link(rel="stylesheet", href=address("charts.css")),
+        (
+            h.link(rel="stylesheet", href=address(each))
+            for each in ("ui.css", "alerts.css", "pages.css", "charts.css", *styles)
+        ),
         h.script(src=address("theme.js")),
         (h.script(src=address(each), defer=True) for each in scripts),
     ]

@@ -24,7 +24,7 @@ def graph(view: View) -> h.Element:
         h.p(".empty")[f"{len(nodes)} services are too many for a picture; the page of each has its neighbours."]
         if len(nodes) > NODES_MAX
         else h.div(".scroll.canvas", tabindex="0", role="region", aria_label="Graph of services")[
-            picture(edges, nodes)
+            edges and picture(edges, nodes)
         ],
     ]
 

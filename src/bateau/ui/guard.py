@@ -1,6 +1,6 @@
 """Who may do what: the rules that every request to the dashboard passes, and the headers of every answer.
 
-Called by ui.alert_actions, ui.dashboard and ui.key_actions.
+Called by ui.
 
 The gateway has checked the Host header before. A session is in a cookie that no script and no other site can use. A
 request that changes something also comes from a page of this session: the browser names its origin, and the form has
@@ -29,12 +29,14 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from bateau.domain.errors import BateauError, bug
-from bateau.ui.frame import CSRF_FIELD, message
-from bateau.ui.sessions import Role, Session, Sessions
+from bateau.ui.frame import message
+from bateau.ui.sessions import CSRF_FIELD, Role, Session, Sessions
 
 logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 64 * 1024
+TEXT_BYTES_MAX: Final = 2**20  # of a form with the text of a file
+FIELDS_MAX: Final = 100
 CSRF_HEADER: Final = "x-csrf-token"
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": (
@@ -43,13 +45,15 @@ HEADERS: Final[Mapping[str, str]] = {
     ),
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with `no-referrer`, a form would have the origin "null"
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 _SESSION: Final = web.RequestKey("session", Session)
 _TEXT: Final = web.RequestKey("text", str)
+_BYTES_MAX: Final = web.RequestKey("bytes_max", int)
+_FORM: Final = web.RequestKey("form", dict[str, str])
 _SAFE: Final = ("GET", "HEAD")
 _OWN: Final = ("same-origin", "none")
 
@@ -66,14 +70,18 @@ class RefusedError(Exception):
         self.says = says
 
 
-def guard(sessions: Sessions, cookie: str, *, public: Collection[object]) -> Middleware:
-    """Return the middleware. Requests to `public` handlers need no session: they show nothing about the instance."""
+def guard(sessions: Sessions, cookie: str, *, public: Collection[object], large: Collection[object] = ()) -> Middleware:
+    """Return the middleware. Requests to `public` handlers need no session: they show nothing about the instance.
+
+    Forms for `large` handlers may have the text of a file.
+    """
 
     async def check(request: web.Request) -> None:
         _check_origin(request)
         session = sessions.find(request.cookies.get(cookie, ""))
         if session is not None:
             request[_SESSION] = session
+            request[_BYTES_MAX] = TEXT_BYTES_MAX if request.match_info.handler in large else BODY_BYTES_MAX
             if request.method not in _SAFE:
                 await _check_form(request, session)
         elif request.match_info.handler not in public:
@@ -146,15 +154,23 @@ def _check_origin(request: web.Request) -> None:
 async def _check_form(request: web.Request, session: Session) -> None:
     token = request.headers.get(CSRF_HEADER)
     if token is None:
-        token = next(iter(parse_qs(await _body(request)).get(CSRF_FIELD, ())), None)
+        token = (await form_of(request)).get(CSRF_FIELD)
     if not session.is_own(token):
         says = "It was not sent from a page of your session. Load the page again, and repeat it."
         raise RefusedError(HTTPStatus.FORBIDDEN, "Not accepted", says)
 
 
 async def form_of(request: web.Request) -> Mapping[str, str]:
-    """Return the fields of a form, of each its first value. Raises RefusedError if it is too long."""
-    return {name: values[0] for name, values in parse_qs(await _body(request), keep_blank_values=True).items()}
+    """Return the fields of a form; of several with one name, the first. Raises RefusedError if it is too large."""
+    if _FORM not in request:
+        try:
+            fields = parse_qs(await _body(request), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+        except ValueError as error:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Not accepted", "It has too many fields."
+            ) from error
+        request[_FORM] = {name: values[0] for name, values in fields.items()}
+    return request[_FORM]
 
 
 async def _body(request: web.Request) -> str:
@@ -164,7 +180,7 @@ async def _body(request: web.Request) -> str:
     body = bytearray()
     async for part in request.content.iter_any():
         body += part
-        if len(body) > BODY_BYTES_MAX:
+        if len(body) > request[_BYTES_MAX]:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Not accepted", "The body is too large.")
     request[_TEXT] = body.decode("utf-8", "replace")
     return request[_TEXT]

@@ -1,6 +1,6 @@
 """The instance that a dashboard shows: what it asks the rest of the control plane for.
 
-Called by ui.dashboard, ui.key_actions and ui.live.
+Called by ui.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -58,7 +58,7 @@ class Known:
         mine = self.view
         numbers = (mine.status.number, mine.figures.number, mine.needs_key)
         same = mine.release is view.release and mine.events is view.events and mine.alerts is view.alerts
-        same = same and mine.reports.are(view.reports)
+        same = same and mine.reports.are(view.reports) and mine.change == view.change
         return same and numbers == (view.status.number, view.figures.number, view.needs_key)
 
 
@@ -106,13 +106,22 @@ class Made:
 
 
 class Stream:
-    """One reader of one page, from `run` to its end."""
+    """One reader of one page, from `run` to its end. `view` returns what it shows to a role."""
 
     def __init__(
-        self, instance: Instance, made: Made, *, path: str, page: Page, given: Mapping[str, str], have: str = ""
+        self,
+        instance: Instance,
+        made: Made,
+        *,
+        path: str,
+        page: Page,
+        given: Mapping[str, str],
+        have: str = "",
+        view: Callable[[Role], Awaitable[View | None]] | None = None,
     ) -> None:
         """`have` is the digest of the page that the reader has; empty: it has none, or one that is not known."""
         self._instance = instance
+        self._view = view or (lambda role: instance.view(role, page.needs, given))
         self._made = made
         self._path = path
         self._page = page
@@ -130,7 +139,7 @@ class Stream:
                 if (now := role()) is None:
                     await send("signed-out", {})
                     return
-                if view := await self._instance.view(now, self._page.needs, self._given):
+                if view := await self._view(now):
                     number = view.status.number
                     await self._send_parts(send, view)
                 await self._send_lines(send)

@@ -25,6 +25,7 @@ from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.timeline import Entry
 from bateau.domain.workload import Workload
 from bateau.kit.latest import Latest
+from bateau.ui.change_view import Aspect, ChangeView
 from bateau.ui.reports import Need, Reports
 from bateau.ui.sessions import Role
 
@@ -37,6 +38,8 @@ class View:
 
     `events` are the latest ones of the timeline, the latest last; None: they cannot be read.
 
+    `change` is there for pages that need it.
+
     `kept` has what earlier views were made into, by name, so that a thousand rows are not made again for one of them.
     """
 
@@ -48,6 +51,7 @@ class View:
     events: tuple[Entry, ...] | None = ()
     alerts: AlertBoard = AlertBoard()  # noqa: RUF009 - frozen
     reports: Reports = Reports()  # noqa: RUF009 - frozen
+    change: ChangeView | None = None
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
     def keep(
@@ -97,9 +101,10 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """A page that was made. `log_of` is the service whose log the page follows. `scripts` are more files to load.
+    """A page that was made. `log_of` is the service whose log the page follows.
 
-    `forms` are the ids of its forms, which get the token of the session: parts are shared by several sessions.
+    `scripts` and `styles` are more files to load. `forms` are the ids of its forms, which get the token of the
+    session: parts are shared by several sessions.
     """
 
     title: str
@@ -107,24 +112,28 @@ class Screen:
     log_of: str | None = None
     scripts: Sequence[str] = ()
     forms: Sequence[str] = ()
+    styles: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page of the dashboard. `path` may have parts such as {name}. `name` is that in the navigation, None: not there.
+    """A page of the dashboard. `path` may have parts such as {name}; {name*} may have slashes.
 
-    `make` gets the parts of the path, and returns None for a page that does not exist. `needs` are the reports that are
-    made for it.
+    `name` is that in the navigation, None: not there. `make` gets the parts of the path, and returns None for a page
+    that does not exist. `needs` are the reports that are made for it; `aspect` is the part of a session's own that it
+    shows.
     """
 
     path: str
     name: str | None
     make: Callable[[View, Mapping[str, str]], Screen | None]
     needs: tuple[Need, ...] = ()
+    aspect: Aspect = ""
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
+        one = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
+        return re.compile(re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", one))
 
     def match(self, path: str) -> Mapping[str, str] | None:
         """Return the parts of a path, None if it is the path of another page."""

@@ -15,12 +15,15 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
+
+from bateau.ui.drafts import Draft, Notice, Planned, PlanOf
 
 Role = Literal["view", "operate", "admin"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
+CSRF_FIELD: Final = "csrf"
 LINK_S: Final = 300.0
 IDLE_S: Final = 12 * 3600.0
 LINKS_MAX: Final = 100
@@ -30,11 +33,19 @@ _BYTES: Final = 32
 
 @dataclass(slots=True)
 class Session:
-    """A person who has signed in. `token` proves that a form was sent from a page of this session."""
+    """A person who has signed in. `token` proves that a form was sent from a page of this session.
+
+    `draft` are the changes of specs that are not applied yet; `planned` is its plan, which depends on `planned_of`.
+    `notice` is for the next page.
+    """
 
     role: Role
     token: str
     used_at: float
+    draft: Draft = field(default_factory=Draft)
+    planned: Planned | None = None
+    planned_of: PlanOf | None = None
+    notice: Notice | None = None
 
     def may(self, role: Role) -> bool:
         """Whether the session has a role, or one above it."""

@@ -97,6 +97,15 @@ def memory(value: float) -> str:
     return approximate_bytes(int(value))
 
 
+def size(value: int) -> str:
+    """Return the size of a file, in powers of ten as those of disks and downloads.
+
+    >>> size(98362432), size(1_500_000_000)
+    ('98 MB', '1.5 GB')
+    """
+    return f"{number(value / 1e9)} GB" if value >= 10**9 else f"{number(value / 1e6)} MB"
+
+
 def count(value: int, word: str) -> str:
     """Return a number of things.
 

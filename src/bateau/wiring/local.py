@@ -169,7 +169,7 @@ class LocalPlatform:
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
-        self._repository = _repository(settings, self._reader.is_sound)
+        self.repository = _repository(settings, self._reader.is_sound)
         self._applied = _applied(settings)
         self._revisions, no_history = kept_revisions(where)
         self.alerts = Alerts(
@@ -179,10 +179,10 @@ class LocalPlatform:
             instance=settings.instance,
             url=lambda: remote_url(remote) or settings.listen_url,
         )
-        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository, more=(self.alerts,))
+        self._story = Story(where, clock=self.clock, secret=secret, repository=self.repository, more=(self.alerts,))
         self.webhooks = self._story.webhooks
         budgets.report = self.alerts.tell = self._story.tell
-        files = SpecFiles(settings.directory, default=_default_texts(settings))
+        self.files = files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
                 site=Site(
@@ -193,7 +193,7 @@ class LocalPlatform:
                     machine=partial(machine, memory_bytes_max=settings.memory_bytes),
                     directory=settings.directory,
                 ),
-                texts=self._repository or self._applied or files,
+                texts=self.repository or self._applied or files,
                 reader=self._reader,
                 source=models(settings.directory, settings.environ),
                 memory=StateFile(where.state / "control.json"),
@@ -233,8 +233,8 @@ class LocalPlatform:
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""
-        if self._repository:
-            await self._repository.open()
+        if self.repository:
+            await self.repository.open()
         await self.control.adopt()
         self._adopted = True
         proxies = self.control.planes.proxies
@@ -276,7 +276,7 @@ class LocalPlatform:
 
     def status(self) -> Status:
         """Return the status."""
-        follows = "repository" if self._repository else "applied" if self._applied else "directory"
+        follows = "repository" if self.repository else "applied" if self._applied else "directory"
         return status(self.control, instance=self.settings.instance, since=self.since, follows=follows)
 
     async def preview(self, texts: Mapping[str, str]) -> Preview:

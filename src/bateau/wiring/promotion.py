@@ -1,6 +1,7 @@
 """Turn the versions that one environment pins into a change to another: a commit on a branch for a pull request.
 
-Called by cli.promote. Pins are in the Environment documents, in kustomizations and in the value files of charts.
+Called by cli.promote, ui.changes and wiring.changing. Pins are in the Environment documents, in kustomizations and in
+the value files of charts.
 
 Invariant: the work tree and the checked-out branch are not changed. Held by tests/wiring/test_promotion.py.
 Invariant: the images of both environments are rendered and compared, so a version that could not be promoted is

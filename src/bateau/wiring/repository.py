@@ -84,6 +84,15 @@ class FollowedRepository:
         """Fetch the whole history if an older commit is not in the cache. Raises the SourceError family."""
         await self._texts.fetch_older(commit_id)
 
+    async def commit_on_branch(self, branch: str, texts: Mapping[str, str], *, message: str, when_s: int) -> Commit:
+        """Push a commit on top of the followed one to a new branch. Raises the SourceError family."""
+        return await self._texts.commit_on_branch(branch, texts, message=message, when_s=when_s)
+
+    @property
+    def commit(self) -> Commit | None:
+        """The commit whose files are laid out."""
+        return self._laid_out
+
     async def open(self) -> None:
         """Fetch for the first time. Raises BateauError if there is no commit to start with."""
         await self._texts.refresh()

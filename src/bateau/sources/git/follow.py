@@ -32,6 +32,7 @@ from bateau.domain.errors import (
 )
 from bateau.domain.revision import Commit
 from bateau.kit.backoff import Backoff
+from bateau.ports.repository import Change
 from bateau.sources.git.objects import GitObjects
 from bateau.sources.git.process import Git
 from bateau.sources.git.reference import GitReference
@@ -161,6 +162,26 @@ class GitTexts:
                 doing = "look for older commits"
                 if await self._git.asks("rev-parse", "--is-shallow-repository", doing=doing) == b"true\n":
                     await self._fetched(self._reference.ref or "HEAD", deepen=True)
+
+    async def commit_on_branch(self, branch: str, texts: Mapping[str, str], *, message: str, when_s: int) -> Commit:
+        """Push a commit on top of the followed one to a new branch. Raises the SourceError family."""
+        async with self._turn, self._repository():
+            if self.commit is None:
+                raise SourceUnreachable(f"{self.place} has not been fetched yet")
+            named = {self._objects.path_of(name): text for name, text in texts.items()}
+            author = await self._objects.author()
+            change = Change(branch=branch, texts=named, message=message, author=author, when_s=when_s)
+            made = await self._objects.commit_on_branch(self.commit.id, change)
+            there, doing = f"refs/heads/{branch}", f"push branch {branch} to {self.place}"
+            try:
+                # The lease demands that the branch does not exist there yet.
+                await self._git.run(
+                    "push", "--quiet", "--no-verify", f"--force-with-lease={there}:", "--", self._reference.url,
+                    f"{made.id}:{there}", doing=doing, timeout_s=_FETCH_TIMEOUT_S,
+                )  # fmt: skip
+            finally:
+                await self._git.run("update-ref", "-d", there, doing=doing)
+            return made
 
     @property
     def texts(self) -> Mapping[str, str] | None:

@@ -8,8 +8,11 @@ from typing import Final
 from bateau.ui.page import Page
 from bateau.ui.pages import (
     alerts_page,
+    change_page,
+    edit_page,
     key_page,
     machines_page,
+    new_page,
     overview,
     policies_page,
     service_page,
@@ -28,4 +31,7 @@ PAGES: Final = (
     Page(path="/usage/{last}/{by}", name=None, make=usage_page.make, needs=("keys", "usage")),
     Page(path="/machines", name="Machines", make=machines_page.make, needs=("machine", "specs")),
     Page(path="/policies", name="Policies", make=policies_page.make, needs=("specs",)),
+    Page(path="/change", name="Change", make=change_page.make, aspect="change"),
+    Page(path="/change/edit/{file*}", name=None, make=edit_page.make, aspect="change"),
+    Page(path="/new", name=None, make=new_page.make, aspect="new"),
 )

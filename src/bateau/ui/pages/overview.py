@@ -46,7 +46,7 @@ def _summary(view: View) -> h.Element:
         ("Environment", status.environment),
     ]
     return h.section("#summary", aria_label="Summary")[
-        h.h1["Overview"],
+        h.div(".heading")[h.h1["Overview"], view.role == "admin" and h.a(".button", href="/ui/new")["New service"]],
         h.p(".counts")[
             [h.span(class_=["state", tone(name)])[f"{number:,} {name}"] for name, number in sorted(states.items())]
             or h.span(".state.idle")["no services"]

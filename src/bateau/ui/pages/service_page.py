@@ -20,6 +20,7 @@ from bateau.ui.charts import chart_parts
 from bateau.ui.events import events_table
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
+from bateau.ui.plan_view import editor_path
 from bateau.ui.service_usage import usage_parts
 from bateau.ui.spec_tree import spec_tree
 from bateau.ui.words import DASH, count, memory, safe, state
@@ -73,6 +74,7 @@ def _answers(service: ServiceStatus) -> bool:
 
 def _summary(view: View, service: ServiceStatus) -> h.Element:
     kind, _, name = service.service.partition("/")
+    workload = view.workloads.get(service.service)
     may_restart = view.role != "view" and service.service in view.workloads and service.engine != "external"
     return h.section("#summary", aria_label="Summary")[
         h.div(".heading")[
@@ -85,6 +87,7 @@ def _summary(view: View, service: ServiceStatus) -> h.Element:
                 data_action=f"/ui/services/{kind}/{name}/restart",
                 data_confirm=f"Restart {name}? A new replica is ready before an old one is drained and stopped.",
             )["Restart"],
+            view.role == "admin" and workload and h.a(".button", href=editor_path(workload.position.file))["Edit"],
             h.span("#done", role="status", data_keep="children"),
         ],
         (h.p(class_=["says", each])[safe(text)] for each, text in _says(service)),

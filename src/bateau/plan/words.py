@@ -1,6 +1,6 @@
 """The phrases that the text, the pull-request comment and the commit status of a plan share: one line per fold.
 
-Called by api, cli.plan_problems and cli.plan_text.
+Called by api, cli.plan_problems, cli.plan_text and ui.plan_view.
 
 Invariant: a secret is reported as changed and never shown; an object that is removed is always named. Held by
 tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/test_removals_shown.py.
@@ -10,10 +10,10 @@ Refused: whole values. A line must be readable at a glance; `--json` has the res
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bateau.api.encoding import exact
 from bateau.domain.change import ABSENT, Delivery, Drift, FieldChange, Fold, Gap, ObjectKey, object_name
 from bateau.domain.origin import Origin
 from bateau.domain.port_word import with_port_names
+from bateau.kit.exact_json import exact
 
 SIGNS: Final = {"create": "+", "change": "~", "replace": "~", "recreate": "!", "rename": ">", "remove": "-"}
 _OBJECTS_SHOWN: Final = 3

@@ -1,6 +1,6 @@
 """Write one scalar so that every YAML reader reads the same value back, in the style of the scalar that it replaces.
 
-Called by sources.git.promotion.
+Called by kit.yaml_edit and ui.new_service.
 
 Invariant: a string is left plain only if neither YAML 1.1 nor 1.2 reads it as another type. Held by
 tests/git/test_promotion.py::test_any_string_comes_back_as_itself.
