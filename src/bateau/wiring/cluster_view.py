@@ -1,7 +1,7 @@
 """What the dashboard of a controller shows: all services of its cluster, live.
 
-Called by ui.cluster_dashboard. Everything is in the memory of the controller already, so that an open page sends nothing
-to the API server; only the counters of the gateways are asked for, while someone watches.
+Called by cli.controller and ui.cluster_dashboard. Everything is in the memory of the controller already, so an open
+page asks the API server for nothing but the addresses of the gateways, whose counters are read while someone watches.
 
 Invariant: a bug here ends no reconciliation. Held by
 tests/wiring/test_cluster_view.py::test_a_bug_is_logged_and_the_controller_continues.
@@ -14,6 +14,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import aiohttp
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 EVENTS_MAX: Final = 500
 _TOGETHER_S: Final = 0.3  # changes within this time are one snapshot
 _ASK_S: Final = 1.5
+_LOOK_S: Final = 5.0
 # A gateway names the routes of models NAMESPACE/NAME, and the dashboard NAMESPACE.NAME.
 _ROUTE: Final = re.compile(r'route="([^"/]+)/([^"/]+)"')
 
@@ -74,7 +76,7 @@ class ClusterView:
         self._news.set()
         try:
             while True:
-                await self._news.wait()
+                await self._changed()
                 await asyncio.sleep(_TOGETHER_S)
                 self._news.clear()
                 try:
@@ -85,6 +87,14 @@ class ClusterView:
             self.snapshots.end()
             if self._http:
                 await self._http.close()
+
+    async def _changed(self) -> None:
+        """Return when something has changed. The number of connected gateways is looked at now and then."""
+        gateways = self._controller.gateways
+        while not self._news.is_set() and gateways == self._controller.gateways:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._news.wait()
 
     def _look(self) -> None:
         controller, before = self._controller, self.snapshots.latest
@@ -137,7 +147,8 @@ class ClusterView:
         return [each and _renamed(each) for each in pages]
 
     async def _page(self, address: str, path: str) -> str | None:
-        assert self._http
+        if self._http is None:
+            return None
         host = f"[{address}]" if ":" in address else address
         try:
             async with self._http.get(f"http://{host}:{GATEWAY_PROBES_PORT}{path}") as answer:

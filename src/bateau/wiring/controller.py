@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bateau import __version__
 from bateau.control.cluster_status import Namespace
 from bateau.control.cluster_traffic import Space
 from bateau.control.declared import Declared
@@ -22,7 +21,6 @@ from bateau.domain.errors import BateauError, ClusterError
 from bateau.domain.spec import API_VERSION, Kind
 from bateau.domain.system_names import LEASE
 from bateau.domain.workload import ServiceKey
-from bateau.observe.metrics import Page
 from bateau.ports.texts import Texts
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime
 from bateau.runtimes.kubernetes.api import Resource
@@ -35,6 +33,7 @@ from bateau.sources.settings import Settings
 from bateau.specs.kinds import STORED
 from bateau.specs.kinds.key import KIND as KEY
 from bateau.wiring.clusters import judge_of, owner_label
+from bateau.wiring.controller_metrics import controller_page
 from bateau.wiring.controller_settings import ControllerSettings
 from bateau.wiring.declaring import Declaring
 from bateau.wiring.followed_bundle import FollowedBundle
@@ -152,30 +151,12 @@ class Controller:
 
     def metrics(self) -> str:
         """Return the Prometheus page."""
-        page = Page()
-        page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
-        page.add("bateau_controller_leads", {}, int(self._leads), kind="gauge", says="1 while this controller acts.")
         sent = sum(each.requests.sent for each in self._apis)
-        page.add("bateau_api_requests_total", {}, sent, kind="counter", says="Requests sent to the API server.")
-        if self._feed:
-            says = "Gateways that are connected to this controller."
-            page.add("bateau_gateways", {}, self._feed.gateways, kind="gauge", says=says)
-        for namespace, kept in self._kept.items():
-            each, labels = kept.reconciler, {"namespace": namespace}
-            seen = each.observed
-            for name, value, kind, says in (
-                ("bateau_reconciles_total", each.reads, "counter", "Times that texts were read and rendered."),
-                ("bateau_objects", len(seen.objects), "gauge", "Objects that are kept as declared."),
-                ("bateau_objects_unsettled", sum(not o.settled for o in seen.objects), "gauge", "Objects that change."),
-            ):
-                page.add(name, labels, value, kind=kind, says=says)
-        failures = {namespace: kept.reconciler.failures for namespace, kept in self._kept.items()}
-        if self._bundle:  # which may not have been read yet
-            failures[""] = failures.get("", 0) + self._bundle.failures
-        for namespace, value in failures.items():
-            says = "Failed reconciliations."
-            page.add("bateau_reconcile_failures_total", {"namespace": namespace}, value, kind="counter", says=says)
-        return page.text()
+        reconcilers = {namespace: kept.reconciler for namespace, kept in self._kept.items()}
+        bundle_failures = self._bundle.failures if self._bundle else None
+        return controller_page(
+            reconcilers, leads=self._leads, sent=sent, gateways=self.gateways, bundle_failures=bundle_failures
+        )
 
     async def _act(self) -> None:
         version = await self._version()

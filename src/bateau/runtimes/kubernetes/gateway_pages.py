@@ -1,7 +1,7 @@
 """Read the metrics of the gateways of a cluster, through its API server.
 
-Called by wiring.cluster_view and wiring.gateway_usage. It needs the rights to list pods and to get `pods/proxy` in the namespace of the
-gateways.
+Called by wiring.cluster_view and wiring.gateway_usage. It needs the rights to list pods and to get `pods/proxy` in the
+namespace of the gateways.
 
 Invariant: a gateway that does not answer is named, and is not one without requests. Held by
 tests/runtimes/kubernetes/test_gateway_pages.py::test_a_gateway_that_does_not_answer_is_named.

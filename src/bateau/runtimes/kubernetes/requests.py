@@ -192,7 +192,7 @@ class Requests:
     async def websocket(
         self, path: str, query: Mapping[str, str], *, protocol: str
     ) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
-        """Open a WebSocket for the length of a block. Raises ClusterUnreachable, and the errors of `json` if refused."""
+        """Open a WebSocket for the length of a block. Raises ClusterUnreachable, and the errors of `json`."""
         session = await self._open()
         headers = await self._credentials.headers()
         self.sent += 1
