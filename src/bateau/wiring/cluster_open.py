@@ -58,9 +58,11 @@ def _name(tree: JsonObject) -> tuple[str, str]:
 async def _link(url: str, pod: str) -> str:
     try:
         timeout = aiohttp.ClientTimeout(total=_LINK_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            async with session.post(url + LINKS, headers={LINK_HEADER: "1"}) as answer:
-                told: object = await answer.json() if answer.ok else None
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(url + LINKS, headers={LINK_HEADER: "1"}) as answer,
+        ):
+            told: object = await answer.json() if answer.ok else None
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise ClusterError(f"the dashboard of {pod} does not answer: {error}", hint=_OLD) from error
     path = text_at(told, "path") if is_object(told) else ""

@@ -67,7 +67,7 @@ class ClusterView:
         )
 
     def events(self) -> tuple[Entry, ...]:
-        """Return the latest events since the controller started, the latest last: the same object until there is one."""
+        """Return the events since the controller started, the latest last: the same object until there is another."""
         return self._shown
 
     async def run(self) -> None:

@@ -68,31 +68,24 @@ class Controller:
         self._wakes: list[Callable[[], None]] = []
         self._clock = SystemClock()
         self._worker = Worker()
-        self._api = ApiServer(settings.access)
-        self._lease = Lease(
-            self._api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity
-        )
+        self.api = ApiServer(settings.access)
+        self._lease = Lease(self.api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity)
         self._leads = False
-        self._offers = KnownOffers(partial(read_offers, self._api), self._clock)
+        self._offers = KnownOffers(partial(read_offers, self.api), self._clock)
         self._declaring = Declaring(self._worker, VERSIONS[-1], self._offers.now)
         kinds = [_documents_of(each) for each in STORED if each.name != "Key"]
-        self._documents = Documents(self._api, kinds, changed=self._on_documents)
+        self._documents = Documents(self.api, kinds, changed=self._on_documents)
         self._kept: dict[str, Kept] = {}  # by namespace; a followed environment has ""
-        self._apis: list[ApiServer] = [self._api]
-        self._watches = SharedWatches(self._api)  # of all namespaces with documents
+        self._apis: list[ApiServer] = [self.api]
+        self._watches = SharedWatches(self.api)  # of all namespaces with documents
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
         self._feed = self._new_feed(settings.gateway) if settings.gateway else None
-        self._required = KeysRequired(self._api, namespace=settings.namespace, changed=self._changed)
+        self._required = KeysRequired(self.api, namespace=settings.namespace, changed=self._changed)
         self._keys = self._new_keys() if settings.gateway and not settings.follows else None
         self._bundle: FollowedBundle | None = None
         self._history: FollowedHistory | None = None  # of a followed environment
         self._tasks: asyncio.TaskGroup | None = None
-
-    @property
-    def api(self) -> ApiServer:
-        """The API server of the cluster."""
-        return self._api
 
     @property
     def gateways(self) -> int | None:
@@ -180,7 +173,7 @@ class Controller:
 
     async def _version(self) -> str:
         """Return the version of Kubernetes whose schemas are used: the cluster's own, or the newest that is known."""
-        told = (await self._api.version()).removeprefix("v")
+        told = (await self.api.version()).removeprefix("v")
         served = ".".join(told.split(".")[:2])
         if served not in VERSIONS:
             logger.warning(
@@ -191,7 +184,7 @@ class Controller:
     async def _follow(self) -> None:
         followed = await self._opened()
         owner = owner_label(followed.terms.namespace, followed.environment)
-        record = ClusterHistory(self._api, owner, followed.terms.namespace, followed.environment or "")
+        record = ClusterHistory(self.api, owner, followed.terms.namespace, followed.environment or "")
         history = FollowedHistory(record, followed.source)
         api = self._new_api()
         runtime = KubernetesRuntime(
@@ -233,7 +226,7 @@ class Controller:
         from bateau.wiring.gateway_feed import GatewayFeed
 
         return GatewayFeed(
-            GatewayCertificates(self._api, self._clock, namespace=self.settings.namespace),
+            GatewayCertificates(self.api, self._clock, namespace=self.settings.namespace),
             self._clock,
             address=address,
             directory=self.settings.directory,
@@ -244,7 +237,7 @@ class Controller:
 
     def _new_keys(self) -> ClusterKeys:
         return ClusterKeys(
-            self._api,
+            self.api,
             replace(_documents_of(KEY), unnamed=True),
             self._declaring,
             policies=self._policies,
@@ -371,7 +364,7 @@ class Controller:
         if self._documents.trouble is not None:
             return None
         try:
-            return await self._documents.defined_at(), await inventories(self._api)
+            return await self._documents.defined_at(), await inventories(self.api)
         except ClusterError as error:
             logger.warning("objects of deleted documents are not removed yet: %s", error.message)
             return None
@@ -387,7 +380,7 @@ class Controller:
                     await self._lease.release()
             except (ClusterError, TimeoutError) as error:
                 logger.warning("the lease was not given back, and ends by itself: %s", error)
-        await self._api.close()
+        await self.api.close()
 
 
 def _documents_of(kind: Kind) -> DocumentKind:
