@@ -105,6 +105,7 @@ def _reference(bundle: str, environment: str | None) -> "Reference":
 async def _serve(settings: "ControllerSettings", health: tuple[str, int], shown: tuple[str, int]) -> int:
     """Run until a signal. Returns 1 if the lease is lost, so that a new process takes its place in the queue."""
     from bateau.api.health import HealthServer
+    from bateau.domain.errors import ControlError
     from bateau.ui.cluster_dashboard import ClusterDashboard
     from bateau.wiring.cluster_view import ClusterView
     from bateau.wiring.controller import Controller
@@ -115,7 +116,10 @@ async def _serve(settings: "ControllerSettings", health: tuple[str, int], shown:
     await server.open()
     view = ClusterView(controller)
     dashboard = ClusterDashboard(view, *shown, name=settings.access.name)
-    await dashboard.open()
+    try:
+        await dashboard.open()
+    except ControlError as error:
+        logging.getLogger(__name__).warning("there is no dashboard: %s (%s)", error.message, error.hint)
     showing = asyncio.create_task(view.run(), name="dashboard")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
