@@ -1,6 +1,6 @@
 """Turn the facts about one service into its status. Pure.
 
-Called by control.status.
+Called by control.cluster_status and control.status.
 """
 
 from collections.abc import Sequence

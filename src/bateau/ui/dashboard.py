@@ -1,6 +1,6 @@
 """Serve the dashboard: its pages, their stream of updates, the files they load, and signing in and out.
 
-Called by cli.up.
+Called by cli.up and ui.cluster_dashboard.
 
 Invariant: nobody but the user of this machine can make a link: that takes the socket of the control API. Held by
 tests/traffic/test_dashboard.py::test_the_gateway_passes_the_dashboard_and_nothing_beside_it.

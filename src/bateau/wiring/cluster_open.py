@@ -1,6 +1,6 @@
 """Reach the dashboard of the controller on a cluster.
 
-Called by cli.cluster_open.
+Called by cli.cluster_open and ui.cluster_dashboard.
 """
 
 from collections.abc import AsyncGenerator

@@ -194,7 +194,8 @@ class Requests:
     ) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
         """Open a WebSocket for the length of a block. Raises ClusterUnreachable, and the errors of `json`."""
         session = await self._open()
-        headers = await self._credentials.headers()
+        # The API server takes no other one here: the answer is no object.
+        headers = {**await self._credentials.headers(), "Accept": "*/*"}
         self.sent += 1
         try:
             opened = await session.ws_connect(
