@@ -5,7 +5,7 @@ Called by wiring.cluster_view and wiring.controller. Pure.
 Services of namespaces are named NAMESPACE.NAME, because two namespaces may have the same. Those of a followed
 environment have their own names.
 
-Invariant: a service is Ready only if its conditions say so; what cannot be read is Unknown. Held by
+Invariant: a service is Ready only if its conditions say so; one that cannot be read is Unknown. Held by
 tests/control/test_cluster_status.py::test_what_cannot_be_read_is_unknown.
 """
 

@@ -1,4 +1,4 @@
-"""What the dashboard of a controller shows: all services of its cluster, live.
+"""The services of a cluster, live, for the dashboard of its controller.
 
 Called by cli.controller and ui.cluster_dashboard. Everything is in the memory of the controller already, so an open
 page asks the API server for nothing but the addresses of the gateways, whose counters are read while someone watches.

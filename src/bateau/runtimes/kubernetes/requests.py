@@ -194,7 +194,7 @@ class Requests:
     ) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
         """Open a WebSocket for the length of a block. Raises ClusterUnreachable, and the errors of `json`."""
         session = await self._open()
-        # The API server takes no other one here: the answer is no object.
+        # The API server refuses the one of the session here: the answer is a stream.
         headers = {**await self._credentials.headers(), "Accept": "*/*"}
         self.sent += 1
         try:
