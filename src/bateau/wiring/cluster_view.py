@@ -89,7 +89,7 @@ class ClusterView:
                 await self._http.close()
 
     async def _changed(self) -> None:
-        """Return when something has changed. The number of connected gateways is looked at now and then."""
+        """Return when something has changed. The number of connected gateways is checked now and then."""
         gateways = self._controller.gateways
         while not self._news.is_set() and gateways == self._controller.gateways:
             with suppress(TimeoutError):
