@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -105,6 +107,22 @@ def asked(
     return namespace("logs", name)
 
 
+def dashboard(kubeconfig: Path, directory: Path, path: str) -> str:
+    """Open the dashboard of the controller as a browser does, and return a page."""
+    command = [Path(sys.executable).with_name("bateau"), "open", "--env", "prod", "--directory", str(directory)]
+    environ = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            link = process.stdout.readline().strip()
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            assert "Signed in" in browser.open(link, timeout=30).read().decode()
+            return browser.open(f"{link.partition('/ui/')[0]}/ui{path}", timeout=30).read().decode()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+
+
 @pytest.mark.timeout(600)
 def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path, app: Built, tmp_path: Path):
     """A mirror with an authority of its own has the model; the pod learns of both from the namespace."""
@@ -153,6 +171,10 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             assert (groups["ci"]["tokensOut"], groups["(no key)"]["tokensOut"]) == (8, 16)
             assert groups["ci"]["errors"] >= 1
             assert cluster["gatewaysUnknown"] == []
+            page = dashboard(loaded, tmp_path, "/services/model/laptop.chat")
+            assert "laptop.chat" in page
+            assert "Ready" in page
+            assert "smollm2" in page, "the spec with the origin of each field"
         finally:
             kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone-")
             kubectl("delete", "keys.bateau.dev", "ci", "--ignore-not-found")

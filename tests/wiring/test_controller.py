@@ -41,7 +41,7 @@ class Process:
             self.port = int(free.getsockname()[1])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bateau", "controller", f"--namespace={at.namespace}",
-             f"--health=127.0.0.1:{self.port}", *words],
+             f"--health=127.0.0.1:{self.port}", "--dashboard=127.0.0.1:0", *words],
             env={**os.environ, "KUBECONFIG": str(at.kubeconfig), **environ},
             stderr=subprocess.PIPE,
             text=True,

@@ -8,13 +8,14 @@ import signal
 import sys
 import tempfile
 from collections import Counter
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bateau.cli.options import address_of, environment_option
-from bateau.domain.system_names import CHANNEL_PORT, HEALTH_PORT, NAMESPACE
+from bateau.domain.system_names import CHANNEL_PORT, DASHBOARD_PORT, HEALTH_PORT, NAMESPACE
 
 if TYPE_CHECKING:
     from bateau.wiring.bundles import Reference
@@ -46,9 +47,13 @@ _DUMPED = 40
 @click.option(
     "--health", default=f"127.0.0.1:{HEALTH_PORT}", show_default=True, help="Address of /healthz, /readyz, /metrics."
 )
+@click.option(
+    "--dashboard", default=f"127.0.0.1:{DASHBOARD_PORT}", show_default=True,
+    help="Address of the dashboard, on loopback: `bateau open --env` forwards it.",
+)  # fmt: skip
 def command(
     repository: str | None, bundle: str | None, environment: str | None, allowed_signers: Path | None,
-    context: str | None, namespace: str, into: str | None, *, gateway: str | None, health: str,
+    context: str | None, namespace: str, into: str | None, *, gateway: str | None, health: str, dashboard: str,
 ) -> int | None:  # fmt: skip
     """Keep the Models and Apps that are stored in a cluster running, until it is stopped.
 
@@ -69,7 +74,9 @@ def command(
     if repository and reference is None:
         raise click.UsageError(f"{repository} is not a Git URL (git+https://... or git+file://...)")
     followed = _reference(bundle, environment) if bundle else None
-    address, port = address_of(health, "--health")
+    shown = address_of(dashboard, "--dashboard")
+    if not ip_address(shown[0]).is_loopback:
+        raise click.UsageError("--dashboard is an address on loopback: who reaches it may look at everything")
     with tempfile.TemporaryDirectory(prefix="bateau-controller-") as folder:
         settings = ControllerSettings(
             access=controller_access(context),
@@ -82,7 +89,7 @@ def command(
             into=into,
             gateway=gateway,
         )
-        return asyncio.run(_serve(settings, address, port))
+        return asyncio.run(_serve(settings, address_of(health, "--health"), shown))
 
 
 def _reference(bundle: str, environment: str | None) -> "Reference":
@@ -95,15 +102,25 @@ def _reference(bundle: str, environment: str | None) -> "Reference":
         raise click.UsageError(f"{error.message}: {error.hint}") from error
 
 
-async def _serve(settings: "ControllerSettings", address: str, port: int) -> int:
+async def _serve(settings: "ControllerSettings", health: tuple[str, int], shown: tuple[str, int]) -> int:
     """Run until a signal. Returns 1 if the lease is lost, so that a new process takes its place in the queue."""
     from bateau.api.health import HealthServer
+    from bateau.domain.errors import ControlError
+    from bateau.ui.cluster_dashboard import ClusterDashboard
+    from bateau.wiring.cluster_view import ClusterView
     from bateau.wiring.controller import Controller
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     controller = Controller(settings)
-    server = HealthServer(address, port, unready=lambda: controller.unready, metrics=controller.metrics)
+    server = HealthServer(*health, unready=lambda: controller.unready, metrics=controller.metrics)
     await server.open()
+    view = ClusterView(controller)
+    dashboard = ClusterDashboard(view, *shown, name=settings.access.name)
+    try:
+        await dashboard.open()
+    except ControlError as error:
+        logging.getLogger(__name__).warning("there is no dashboard: %s (%s)", error.message, error.hint)
+    showing = asyncio.create_task(view.run(), name="dashboard")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -117,9 +134,10 @@ async def _serve(settings: "ControllerSettings", address: str, port: int) -> int
             running.result()
         return 0 if stopped.is_set() else 1
     finally:
-        for task in (running, waiting):
+        for task in (running, waiting, showing):
             task.cancel()
-        await asyncio.gather(running, waiting, return_exceptions=True)
+        await asyncio.gather(running, waiting, showing, return_exceptions=True)
+        await dashboard.close()
         await server.close()
 
 

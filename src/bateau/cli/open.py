@@ -1,11 +1,12 @@
 """`bateau open`: print a link that opens the dashboard, once."""
 
 import webbrowser
+from pathlib import Path
 from urllib.parse import quote
 
 import click
 
-from bateau.cli.options import name_option
+from bateau.cli.options import directory_option, environment_option, name_option
 
 
 @click.command()
@@ -19,11 +20,35 @@ from bateau.cli.options import name_option
     help="What the person who follows the link may do: look, restart services, or everything.",
 )
 @click.option("--browser", is_flag=True, help="Open the link in a browser, too.")
-def command(service: str | None, name: str, role: str, *, browser: bool) -> None:
+@environment_option("Show the clusters of an environment, by the controller of one.")
+@click.option("--cluster", metavar="NAME", help="With --env: the cluster, if the environment has several.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --env: the port on this machine.")
+@directory_option
+def command(
+    service: str | None,
+    name: str,
+    role: str,
+    *,
+    browser: bool,
+    environment: str | None,
+    cluster: str | None,
+    port: int,
+    directory: Path,
+) -> int:
     """Print a link that opens the dashboard, or the page of SERVICE. It works once, for five minutes.
 
     The session lasts until it was not used for twelve hours, or until the control plane ends.
+
+    With --env, the dashboard is that of the controller on a cluster. It is forwarded to this machine until Ctrl-C, by
+    the right to forward ports of its pod, and changes nothing. SERVICE is a key such as model/shop.chat there.
     """
+    if environment is not None:
+        from bateau.cli.cluster_open import open_cluster
+
+        to = f"&to={quote(f'/services/{service}')}" if service else ""
+        return open_cluster(environment, directory, cluster, to=to, port=port, browser=browser)
+    if cluster or port:
+        raise click.UsageError("--cluster and --port need --env")
     from bateau.cli.instance import client
 
     api = client(name)
@@ -47,3 +72,4 @@ def command(service: str | None, name: str, role: str, *, browser: bool) -> None
         click.echo(f"from another machine: {status['remote']}{link}", err=True)
     if browser and not webbrowser.open(status["listen"] + link):
         click.echo("no browser was found: open the link yourself", err=True)
+    return 0

@@ -1,6 +1,7 @@
 """The status of a document in a cluster, by the conventions of the Kubernetes API.
 
-Called by wiring.statuses. Pure. Source: "API Conventions" of Kubernetes, typical status properties.
+Called by control.cluster_status and wiring.statuses. Pure. Source: "API Conventions" of Kubernetes, typical status
+properties.
 
 Invariant: what is not known is Unknown, never True. Held by tests/control/test_conditions.py.
 """

@@ -1,7 +1,6 @@
 """Turn texts into the units of a cluster: all of a commit or nothing, or each document by itself.
 
-Called by control.bundled, control.conditions, control.reconciler and wiring. Pure,
-except for the files that `foreign` reads.
+Called by control and wiring. Pure, except for the files that `foreign` reads.
 
 Invariant: a commit with an error gives no units. Held by
 tests/control/test_declared.py::test_a_commit_with_an_error_gives_nothing.

@@ -1,7 +1,7 @@
 """Keep the objects of one owner on a cluster as its texts declare them, for good.
 
-Called by wiring.controller, wiring.followed_history and wiring.statuses. The loop of a machine is control.loop. On a
-cluster, placement, ports, restarts and drains are the cluster's own, so that reading, rendering and reporting remain.
+Called by wiring. The loop of a machine is control.loop. On a cluster, placement, ports, restarts and drains are the
+cluster's own, so that reading, rendering and reporting remain.
 
 Invariant: texts that cannot be read, or that must not be applied, change no object. Held by
 tests/control/test_reconciler.py.

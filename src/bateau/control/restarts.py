@@ -1,7 +1,8 @@
 """Restart services: a time per service, which is part of the desired state and makes a new revision of its replicas.
 
-Called by api.operations, control.desired, control.loop, ui.instance and wiring.local. The runtime then rolls the
-service as it does for a changed spec; on Kubernetes the time is the annotation that `kubectl rollout restart` sets.
+Called by api.operations, control.desired, control.loop, ui.cluster_dashboard, ui.instance and wiring.local. The runtime
+then rolls the service as it does for a changed spec; on Kubernetes the time is the annotation that `kubectl rollout
+restart` sets.
 
 Invariant: a restart is remembered before it takes effect, so that the next control plane continues with it, and neither
 reverts nor repeats it. Held by tests/control/test_restarts.py.

@@ -1,6 +1,7 @@
 """Roll units out with a runtime, once: apply them in waves, until they are healthy, have failed, or time is up.
 
-Called by cli.cluster_status, control.conditions and wiring. The loop of a control plane does the same for good.
+Called by cli.cluster_status, control.cluster_status, control.conditions and wiring. The loop of a control plane does
+the same for good.
 
 Invariant: a rollout that ends early changes nothing back: the applied objects stay, and their state is reported. Held
 by tests/control/test_rollout.py.

@@ -1,6 +1,6 @@
 """Turn the facts about one service into its status. Pure.
 
-Called by control.status.
+Called by control.cluster_status and control.status.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def service_status(service: Workload, facts: Facts) -> ServiceStatus:
         reason=reason,
         replicas_wanted=0 if state is ServiceState.ELSEWHERE else service.replicas,
         replicas_ready=ready_count(staying),
-        engine=_engine(service),
+        engine=engine_of(service),
         address=facts.address,
         capacity=facts.capacity,
         source=source_of(service),
@@ -124,7 +124,7 @@ def source_of(service: Workload) -> str | None:
             return None
 
 
-def _engine(service: Workload) -> str:
+def engine_of(service: Workload) -> str:
     """Return the name of the engine that serves it, in one word."""
     match service.runs:
         case ModelServer(engine=engine):

@@ -1,6 +1,6 @@
 """Make a numbered snapshot of the status whenever it changes, and hand it to everyone who waits for the next one.
 
-Called by api.server, api.status_routes, control.loop and ui.instance.
+Called by api.server, api.status_routes, control.loop, ui.instance and wiring.cluster_view.
 
 Invariant: each number belongs to exactly one content, and an unchanged status gets no new number. Held by
 tests/control/test_snapshots.py.

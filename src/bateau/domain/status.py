@@ -29,6 +29,7 @@ class ServiceState(StrEnum):
     DONE = "Done"  # every replica is a task that has succeeded
     ELSEWHERE = "Elsewhere"  # it runs on clusters only
     LEAVING = "Leaving"  # its document was deleted
+    UNKNOWN = "Unknown"  # its cluster or its document cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 # The label of ClusterRoles whose rights the controller gets.
 AGGREGATE: Final = "rbac.bateau.dev/aggregate-to-controller"
 HEALTH_PORT: Final = 8081
+DASHBOARD_PORT: Final = 8082
 CHANNEL_PORT: Final = 18000
 GATEWAY_PORT: Final = 8080
 GATEWAY_PROBES_PORT: Final = 19001

@@ -1,7 +1,7 @@
 """Sum the counters of usage that the gateways of a cluster have.
 
-Called by wiring.gateway_usage. Pure. The counters are those of `traffic.envoy.counters`, as an Envoy writes them for
-Prometheus. They begin with each gateway.
+Called by wiring.cluster_view and wiring.gateway_usage. Pure. The counters are those of `traffic.envoy.counters`, as an
+Envoy writes them for Prometheus. They begin with each gateway.
 """
 
 from collections import defaultdict

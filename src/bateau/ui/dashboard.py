@@ -1,6 +1,6 @@
 """Serve the dashboard: its pages, their stream of updates, the files they load, and signing in and out.
 
-Called by cli.up.
+Called by cli.up and ui.cluster_dashboard.
 
 Invariant: nobody but the user of this machine can make a link: that takes the socket of the control API. Held by
 tests/traffic/test_dashboard.py::test_the_gateway_passes_the_dashboard_and_nothing_beside_it.
@@ -41,10 +41,11 @@ _YEAR: Final = "private, max-age=31536000, immutable"
 class Dashboard:
     """The dashboard of one instance. `name` tells its cookie from that of another instance on this machine."""
 
-    def __init__(self, instance: Instance, sessions: Sessions, *, name: str, specs: Specs) -> None:
+    def __init__(self, instance: Instance, sessions: Sessions, *, name: str, specs: Specs | None) -> None:
         self._instance = instance
         self._specs = specs
-        self._changes = Changes(specs)
+        self._changes = Changes(specs) if specs else None
+        self._pages = [each for each in PAGES if each.on_clusters or not instance.on_cluster]
         self._sessions = sessions
         self._cookie = f"bateau-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
         self._made = Made()
@@ -57,8 +58,9 @@ class Dashboard:
     def application(self) -> web.Application:
         """Return the application, for the paths below `ROOT`."""
         public = (self._asset, self._sign_in)
-        changing = ChangeRoutes(self._instance, self._changes)
-        checked = guard(self._sessions, self._cookie, public=public, large=(changing.save,))
+        changing = ChangeRoutes(self._instance, self._changes) if self._changes else None
+        large = (changing.save,) if changing else ()
+        checked = guard(self._sessions, self._cookie, public=public, large=large)
         app = web.Application(middlewares=[checked])
         app.add_routes(
             [
@@ -68,8 +70,8 @@ class Dashboard:
                 web.get("/live", self._live, allow_head=False),
                 web.post("/services/{kind}/{name}/restart", self._restart),
                 *alert_actions(self._instance.alerts),
-                *KeyActions(self._instance).routes(),
-                *changing.routes(),
+                *(KeyActions(self._instance, self._instance.keys).routes() if self._instance.keys else ()),
+                *(changing.routes() if changing else ()),
                 web.get("/{path:.*}", self._page),
             ]
         )
@@ -77,13 +79,14 @@ class Dashboard:
 
     async def close(self) -> None:
         """End the processes that work for the pages."""
-        self._specs.close()
+        if self._specs:
+            self._specs.close()
         await self._instance.reporter.close()
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         session = session_of(request)
         path = "/" + request.match_info["path"]
-        found = _page_at(path)
+        found = self._page_at(path)
         view = await self._view(session, found)
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
@@ -92,7 +95,15 @@ class Dashboard:
             raise web.HTTPNotFound
         if view.change:
             session.notice = None  # it is shown once
-        shown = document(known.screen, known.parts, path=path, status=view.status, session=session, have=known.digest)
+        shown = document(
+            known.screen,
+            known.parts,
+            path=path,
+            status=view.status,
+            session=session,
+            have=known.digest,
+            pages=self._pages,
+        )
         response = page(shown)
         response.enable_compression()
         return response
@@ -103,14 +114,17 @@ class Dashboard:
             return await self._instance.view(session.role)
         shown, given = found
         view = await self._instance.view(session.role, shown.needs, given)
-        if view is None or not shown.aspect:
+        if view is None or not shown.aspect or self._changes is None:
             return view
         return replace(view, change=await self._changes.view(session, shown.aspect, view.status, view.release))
+
+    def _page_at(self, path: str) -> tuple[Page, Mapping[str, str]] | None:
+        return next(((each, given) for each in self._pages if (given := each.match(path)) is not None), None)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         session_of(request)
         path = request.query.get("path", "")
-        found = _page_at(path)
+        found = self._page_at(path)
         if found is None:
             raise web.HTTPNotFound
         if self._streams >= STREAMS_MAX:
@@ -163,7 +177,7 @@ class Dashboard:
             raise RefusedError(HTTPStatus.FORBIDDEN, "This link cannot be used", says)
         # Not a redirect: after one, a browser that came from another site would keep the cookie back.
         to = request.query.get("to", "/")
-        to = ROOT + (to if _page_at(to) else "/")
+        to = ROOT + (to if self._page_at(to) else "/")
         response = page(message("Signed in", ["Continue to ", h.a(href=to)["the dashboard"], "."], to=to))
         response.set_cookie(
             self._cookie, secret, path=ROOT, httponly=True, samesite="Strict", secure=is_encrypted(request)
@@ -193,7 +207,3 @@ def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
         reporter=InstanceReporter(platform),
     )
     return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state), specs=changing_of(platform))
-
-
-def _page_at(path: str) -> tuple[Page, Mapping[str, str]] | None:
-    return next(((each, given) for each in PAGES if (given := each.match(path)) is not None), None)

@@ -22,11 +22,18 @@ ROOT: Final = "/ui"
 
 
 def document(
-    screen: Screen, parts: Mapping[str, str], *, path: str, status: Status, session: Session, have: str = ""
+    screen: Screen,
+    parts: Mapping[str, str],
+    *,
+    path: str,
+    status: Status,
+    session: Session,
+    have: str = "",
+    pages: Sequence[Page] = PAGES,
 ) -> str:
     """Return a page as HTML. `parts` are those of the screen, as text that is escaped already.
 
-    `have` is their digest; empty if they are not those of the live page.
+    `have` is their digest; empty if they are not those of the live page. `pages` are those in the navigation.
     """
     at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
     return _html(
@@ -36,7 +43,7 @@ def document(
             h.header(".top")[
                 h.a(".brand", href=f"{ROOT}/")["Bateau"],
                 h.span(".instance")[at],
-                h.nav(aria_label="Pages")[(_link(each, path) for each in PAGES if each.name)],
+                h.nav(aria_label="Pages")[(_link(each, path) for each in pages if each.name)],
                 h.span("#live.live", role="status", data_state="waiting")["connecting"],
                 h.button("#theme.quiet", type="button")["Theme"],
                 h.form(method="post", action=f"{ROOT}/sign-out")[

@@ -29,7 +29,8 @@ from bateau.wiring.keys import Keys
 class Instance:
     """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
 
-    `events` returns the latest events, as they are in a view. `reporter` makes the reports for pages that need some.
+    `keys` are None where the dashboard changes none. `events` returns the latest events, as they are in a view.
+    `reporter` makes the reports for pages that need some.
     """
 
     snapshots: Snapshots
@@ -41,8 +42,9 @@ class Instance:
     events: Callable[[], tuple[Entry, ...] | None]
     alerts: AlertDesk = field(default_factory=NoAlerts)
 
-    keys: Keys
+    keys: Keys | None
     reporter: Reporter = field(default_factory=NoReporter)
+    on_cluster: bool = False
     # Figures are measured for longer than a page may take.
     _figures: Refreshed[Figures] = field(init=False, repr=False)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
@@ -67,5 +69,6 @@ class Instance:
             events=self.events(),
             alerts=self.alerts.board(),
             reports=await self.reporter.of(needs, given),
+            on_cluster=self.on_cluster,
             kept=self._kept,
         )

@@ -30,6 +30,7 @@ from bateau.ui.page import Screen, View
 from bateau.ui.pages import key_page, usage_page
 from bateau.ui.reports import Need
 from bateau.ui.sessions import Session
+from bateau.wiring.keys import Keys
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,9 @@ logger = logging.getLogger(__name__)
 class KeyActions:
     """The changes of one instance's keys."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, keys: Keys) -> None:
         self._instance = instance
+        self._keys = keys
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -50,7 +52,7 @@ class KeyActions:
         wanted, form = read(await form_of(request), now=time.time())
         if wanted is not None:
             try:
-                made, secret = await asyncio.to_thread(self._instance.keys.create, wanted)
+                made, secret = await asyncio.to_thread(self._keys.create, wanted)
             except ControlError as error:
                 form = KeyForm(entered=form.entered, errors={"name": error})
             else:
@@ -71,7 +73,7 @@ class KeyActions:
 
     async def _changed(self, session: Session, name: str, form: Mapping[str, str]) -> web.Response:
         """Rotate or revoke a key, and return the answer. Raises ControlError."""
-        keys, action = self._instance.keys, form.get("action")
+        keys, action = self._keys, form.get("action")
         key = await asyncio.to_thread(keys.named, name)
         if form.get(key_page.CONFIRMED) != key.name:
             raise ControlError(f"{key.name} was not changed: tick the box that names it first")

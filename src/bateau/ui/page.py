@@ -38,7 +38,7 @@ class View:
 
     `events` are the latest ones of the timeline, the latest last; None: they cannot be read.
 
-    `change` is there for pages that need it.
+    `change` is there for pages that need it. On a cluster, pages have no logs, and nobody is asked.
 
     `kept` has what earlier views were made into, by name, so that a thousand rows are not made again for one of them.
     """
@@ -52,6 +52,7 @@ class View:
     alerts: AlertBoard = AlertBoard()  # noqa: RUF009 - frozen
     reports: Reports = Reports()  # noqa: RUF009 - frozen
     change: ChangeView | None = None
+    on_cluster: bool = False
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
     def keep(
@@ -121,7 +122,7 @@ class Page:
 
     `name` is that in the navigation, None: not there. `make` gets the parts of the path, and returns None for a page
     that does not exist. `needs` are the reports that are made for it; `aspect` is the part of a session's own that it
-    shows.
+    shows. Those `on_clusters` are pages of a controller, too.
     """
 
     path: str
@@ -129,6 +130,7 @@ class Page:
     make: Callable[[View, Mapping[str, str]], Screen | None]
     needs: tuple[Need, ...] = ()
     aspect: Aspect = ""
+    on_clusters: bool = False
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

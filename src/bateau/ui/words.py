@@ -23,6 +23,7 @@ TONES = {
     "Degraded": "warn",
     "Leaving": "warn",
     "Unready": "warn",
+    "Unknown": "warn",
     "BackOff": "bad",
     "Failed": "bad",
 }

@@ -1,19 +1,19 @@
 """Put the controller of a cluster together: a reconciler for each namespace with documents, or a followed environment.
 
-Called by cli.controller and wiring.installing.
+Called by cli.controller, wiring.cluster_view and wiring.installing.
 
 Invariant: deleting or restarting the controller changes nothing that runs. Held by tests/wiring/test_controller.py.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bateau import __version__
+from bateau.control.cluster_status import Namespace
 from bateau.control.cluster_traffic import Space
 from bateau.control.declared import Declared
 from bateau.control.reconciler import Declare, Reconciler
@@ -21,7 +21,6 @@ from bateau.domain.errors import BateauError, ClusterError
 from bateau.domain.spec import API_VERSION, Kind
 from bateau.domain.system_names import LEASE
 from bateau.domain.workload import ServiceKey
-from bateau.observe.metrics import Page
 from bateau.ports.texts import Texts
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime
 from bateau.runtimes.kubernetes.api import Resource
@@ -34,6 +33,7 @@ from bateau.sources.settings import Settings
 from bateau.specs.kinds import STORED
 from bateau.specs.kinds.key import KIND as KEY
 from bateau.wiring.clusters import judge_of, owner_label
+from bateau.wiring.controller_metrics import controller_page
 from bateau.wiring.controller_settings import ControllerSettings
 from bateau.wiring.declaring import Declaring
 from bateau.wiring.followed_bundle import FollowedBundle
@@ -64,29 +64,49 @@ class Controller:
     """The controller of one cluster, from `run` to its end."""
 
     def __init__(self, settings: ControllerSettings) -> None:
-        self._settings = settings
+        self.settings = settings
+        self._wakes: list[Callable[[], None]] = []
         self._clock = SystemClock()
         self._worker = Worker()
-        self._api = ApiServer(settings.access)
-        self._lease = Lease(
-            self._api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity
-        )
+        self.api = ApiServer(settings.access)
+        self._lease = Lease(self.api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity)
         self._leads = False
-        self._offers = KnownOffers(partial(read_offers, self._api), self._clock)
+        self._offers = KnownOffers(partial(read_offers, self.api), self._clock)
         self._declaring = Declaring(self._worker, VERSIONS[-1], self._offers.now)
         kinds = [_documents_of(each) for each in STORED if each.name != "Key"]
-        self._documents = Documents(self._api, kinds, changed=self._on_documents)
+        self._documents = Documents(self.api, kinds, changed=self._on_documents)
         self._kept: dict[str, Kept] = {}  # by namespace; a followed environment has ""
-        self._apis: list[ApiServer] = [self._api]
-        self._watches = SharedWatches(self._api)  # of all namespaces with documents
+        self._apis: list[ApiServer] = [self.api]
+        self._watches = SharedWatches(self.api)  # of all namespaces with documents
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
         self._feed = self._new_feed(settings.gateway) if settings.gateway else None
-        self._required = KeysRequired(self._api, namespace=settings.namespace, changed=self._changed)
+        self._required = KeysRequired(self.api, namespace=settings.namespace, changed=self._changed)
         self._keys = self._new_keys() if settings.gateway and not settings.follows else None
         self._bundle: FollowedBundle | None = None
         self._history: FollowedHistory | None = None  # of a followed environment
         self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def gateways(self) -> int | None:
+        """The number of connected gateways, None if this controller has none."""
+        return self._feed.gateways if self._feed else None
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever anything has changed."""
+        self._wakes.append(wake)
+
+    def namespaces(self) -> list[Namespace]:
+        """Return the services of all namespaces, as far as they are known now."""
+        return [
+            Namespace(
+                name=name,
+                declared=kept.reconciler.declared,
+                seen=kept.reconciler.observed,
+                trouble=kept.reconciler.trouble,
+            )
+            for name, kept in sorted(self._kept.items())
+        ]
 
     @property
     def unready(self) -> str | None:
@@ -95,7 +115,7 @@ class Controller:
             return None if self._lease.holder else "the lease was not read yet"
         if self._bundle and (why := self._bundle.trouble):
             return why
-        if not self._settings.follows and (why := self._documents.trouble):
+        if not self.settings.follows and (why := self._documents.trouble):
             return why
         if self._keys and (why := self._keys.trouble):
             return why
@@ -124,30 +144,12 @@ class Controller:
 
     def metrics(self) -> str:
         """Return the Prometheus page."""
-        page = Page()
-        page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
-        page.add("bateau_controller_leads", {}, int(self._leads), kind="gauge", says="1 while this controller acts.")
         sent = sum(each.requests.sent for each in self._apis)
-        page.add("bateau_api_requests_total", {}, sent, kind="counter", says="Requests sent to the API server.")
-        if self._feed:
-            says = "Gateways that are connected to this controller."
-            page.add("bateau_gateways", {}, self._feed.gateways, kind="gauge", says=says)
-        for namespace, kept in self._kept.items():
-            each, labels = kept.reconciler, {"namespace": namespace}
-            seen = each.observed
-            for name, value, kind, says in (
-                ("bateau_reconciles_total", each.reads, "counter", "Times that texts were read and rendered."),
-                ("bateau_objects", len(seen.objects), "gauge", "Objects that are kept as declared."),
-                ("bateau_objects_unsettled", sum(not o.settled for o in seen.objects), "gauge", "Objects that change."),
-            ):
-                page.add(name, labels, value, kind=kind, says=says)
-        failures = {namespace: kept.reconciler.failures for namespace, kept in self._kept.items()}
-        if self._bundle:  # which may not have been read yet
-            failures[""] = failures.get("", 0) + self._bundle.failures
-        for namespace, value in failures.items():
-            says = "Failed reconciliations."
-            page.add("bateau_reconcile_failures_total", {"namespace": namespace}, value, kind="counter", says=says)
-        return page.text()
+        reconcilers = {namespace: kept.reconciler for namespace, kept in self._kept.items()}
+        bundle_failures = self._bundle.failures if self._bundle else None
+        return controller_page(
+            reconcilers, leads=self._leads, sent=sent, gateways=self.gateways, bundle_failures=bundle_failures
+        )
 
     async def _act(self) -> None:
         version = await self._version()
@@ -160,7 +162,7 @@ class Controller:
                     tasks.create_task(self._required.run(), name="whether keys are required")
                 if self._keys:
                     tasks.create_task(self._keys.run(), name="keys")
-                if self._settings.follows:
+                if self.settings.follows:
                     await self._follow()
                     return
                 tasks.create_task(self._documents.run(), name="documents")
@@ -171,7 +173,7 @@ class Controller:
 
     async def _version(self) -> str:
         """Return the version of Kubernetes whose schemas are used: the cluster's own, or the newest that is known."""
-        told = (await self._api.version()).removeprefix("v")
+        told = (await self.api.version()).removeprefix("v")
         served = ".".join(told.split(".")[:2])
         if served not in VERSIONS:
             logger.warning(
@@ -182,7 +184,7 @@ class Controller:
     async def _follow(self) -> None:
         followed = await self._opened()
         owner = owner_label(followed.terms.namespace, followed.environment)
-        record = ClusterHistory(self._api, owner, followed.terms.namespace, followed.environment or "")
+        record = ClusterHistory(self.api, owner, followed.terms.namespace, followed.environment or "")
         history = FollowedHistory(record, followed.source)
         api = self._new_api()
         runtime = KubernetesRuntime(
@@ -201,7 +203,7 @@ class Controller:
 
     async def _opened(self) -> Followed:
         """Open the repository, or raise BateauError; or the bundle, and try until that succeeds."""
-        settings = self._settings
+        settings = self.settings
         if settings.repository is not None:
             return await opened_repository(
                 settings.repository,
@@ -224,18 +226,18 @@ class Controller:
         from bateau.wiring.gateway_feed import GatewayFeed
 
         return GatewayFeed(
-            GatewayCertificates(self._api, self._clock, namespace=self._settings.namespace),
+            GatewayCertificates(self.api, self._clock, namespace=self.settings.namespace),
             self._clock,
             address=address,
-            directory=self._settings.directory,
-            environ=self._settings.environ,
+            directory=self.settings.directory,
+            environ=self.settings.environ,
             spaces=self._spaces,
             admission=self._admission,
         )
 
     def _new_keys(self) -> ClusterKeys:
         return ClusterKeys(
-            self._api,
+            self.api,
             replace(_documents_of(KEY), unnamed=True),
             self._declaring,
             policies=self._policies,
@@ -269,7 +271,7 @@ class Controller:
     def _spaces(self) -> list[Space] | None:
         """Return the models of all namespaces; None until each of them has been read since the start."""
         if not self._complete:
-            waits = not self._settings.follows and self._documents.trouble is not None
+            waits = not self.settings.follows and self._documents.trouble is not None
             missing = self._documents.namespaces() - self._kept.keys()
             if waits or missing or not all(each.is_known for each in self._kept.values()):
                 return None
@@ -297,6 +299,8 @@ class Controller:
             self._history.wake()
         if self._feed:
             self._feed.wake()
+        for wake in self._wakes:
+            wake()
 
     def _on_documents(self, namespaces: frozenset[str]) -> None:
         if self._keys:
@@ -329,7 +333,7 @@ class Controller:
             self._tasks.create_task(reconciler.run(), name=name)
 
     def _new_api(self) -> ApiServer:
-        api = ApiServer(self._settings.access)
+        api = ApiServer(self.settings.access)
         self._apis.append(api)
         return api
 
@@ -360,7 +364,7 @@ class Controller:
         if self._documents.trouble is not None:
             return None
         try:
-            return await self._documents.defined_at(), await inventories(self._api)
+            return await self._documents.defined_at(), await inventories(self.api)
         except ClusterError as error:
             logger.warning("objects of deleted documents are not removed yet: %s", error.message)
             return None
@@ -376,7 +380,7 @@ class Controller:
                     await self._lease.release()
             except (ClusterError, TimeoutError) as error:
                 logger.warning("the lease was not given back, and ends by itself: %s", error)
-        await self._api.close()
+        await self.api.close()
 
 
 def _documents_of(kind: Kind) -> DocumentKind:

@@ -1,6 +1,6 @@
 """Measure what each service does, while someone watches.
 
-Called by cli.up, wiring.charts and wiring.sampling.
+Called by cli.up, wiring.charts, wiring.cluster_view and wiring.sampling.
 
 The gateway's counters give requests, errors and the time to the first token; those of the ledger give tokens; the
 processes of replicas give memory and CPU.

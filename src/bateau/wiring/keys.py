@@ -1,6 +1,6 @@
 """Change the API keys and the issuers of an instance, and write the filters by which Envoy checks both.
 
-Called by cli.issuers, cli.keys, cli.up, ui.instance, ui.key_form, ui.pages.usage_page and wiring.
+Called by cli.issuers, cli.keys, cli.up, ui and wiring.
 
 Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.

@@ -1,7 +1,7 @@
 """Read the metrics of the gateways of a cluster, through its API server.
 
-Called by wiring.gateway_usage. It needs the rights to list pods and to get `pods/proxy` in the namespace of the
-gateways.
+Called by wiring.cluster_view and wiring.gateway_usage. It needs the rights to list pods and to get `pods/proxy` in the
+namespace of the gateways.
 
 Invariant: a gateway that does not answer is named, and is not one without requests. Held by
 tests/runtimes/kubernetes/test_gateway_pages.py::test_a_gateway_that_does_not_answer_is_named.
@@ -38,6 +38,16 @@ async def gateway_pages(api: ApiServer, metrics: str) -> tuple[GatewayPage, ...]
     """Return the metrics of each gateway whose names match a filter of Envoy. Raises ClusterError if none is listed."""
     pods, _ = await api.list(_PODS, _started, selector=_SELECTOR)
     return tuple(await asyncio.gather(*(_page(api, *pod, metrics) for pod in sorted(pods))))
+
+
+async def gateway_addresses(api: ApiServer, namespace: str) -> tuple[str, ...]:
+    """Return the IP addresses of the gateways that run. Raises ClusterError."""
+    found, _ = await api.list(_PODS, _address, namespace=namespace, selector=_SELECTOR)
+    return tuple(sorted(each for each in found if each))
+
+
+def _address(tree: JsonObject) -> str:
+    return text_at(tree, "status", "podIP") if text_at(tree, "status", "phase") == "Running" else ""
 
 
 def _started(tree: JsonObject) -> tuple[str, str, str]:

@@ -189,6 +189,34 @@ class Requests:
             return read.decode("utf-8", "replace")
 
     @asynccontextmanager
+    async def websocket(
+        self, path: str, query: Mapping[str, str], *, protocol: str
+    ) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket for the length of a block. Raises ClusterUnreachable, and the errors of `json`."""
+        session = await self._open()
+        # The API server refuses the one of the session here: the answer is a stream.
+        headers = {**await self._credentials.headers(), "Accept": "*/*"}
+        self.sent += 1
+        try:
+            opened = await session.ws_connect(
+                self.access.server + path,
+                params=query,
+                headers=headers,
+                protocols=(protocol,),
+                proxy=self.access.proxy,
+                server_hostname=self.access.server_name,
+                max_msg_size=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            self._told(error.status, b"", path)
+            raise ClusterUnreachable(f"{self.access.name} opened no WebSocket: {error.message}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            says = f"cannot reach {self.access.name} at {self.access.server}: {_cause(error)}"
+            raise ClusterUnreachable(says, hint=_hint(error)) from error
+        async with opened:
+            yield opened
+
+    @asynccontextmanager
     async def _answer(
         self,
         method: Method,

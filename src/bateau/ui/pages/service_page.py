@@ -42,16 +42,17 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
         Part(id="replicas", make=partial(_replicas, service.replicas), of=(service.replicas,)),
         *(
             [Part(id="chat", make=partial(_chat, parts["name"], view.needs_key), live=False)]
-            if _answers(service)
+            if _answers(service) and not view.on_cluster
             else []
         ),
         *usage_parts(view, key),
-        Part(id="log", make=_log, live=False),
+        *([] if view.on_cluster else [Part(id="log", make=_log, live=False)]),
         Part(id="events", make=partial(_events, view, key), of=(view.events,)),
     ]
     if workload and workload.tree:
         found.append(Part(id="spec", make=partial(_spec, workload), of=(workload,)))
-    return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js", "charts.js", "alerts.js"))
+    scripts = ("service.js", "charts.js", "alerts.js")
+    return Screen(title=parts["name"], parts=found, log_of=None if view.on_cluster else key, scripts=scripts)
 
 
 def _alerts(view: View, key: str) -> h.Element:

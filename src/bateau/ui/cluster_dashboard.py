@@ -1,0 +1,109 @@
+"""Serve the dashboard of a controller, on loopback of its pod.
+
+Called by cli.controller. Whoever may forward ports of the pod reaches it: that is a right on the cluster, so whoever
+has it may make a link as well. The dashboard shows, and changes nothing.
+
+Invariant: a page of another origin makes no link. Held by
+tests/ui/test_cluster_dashboard.py::test_a_page_of_another_origin_makes_no_link.
+Invariant: only the address that a browser was sent to is answered, so that no name of another site leads here. Held by
+tests/ui/test_cluster_dashboard.py::test_another_host_is_refused.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from bateau.control.restarts import Restarted
+from bateau.domain.errors import ControlError
+from bateau.ui.dashboard import Dashboard
+from bateau.ui.frame import ROOT
+from bateau.ui.instance import Instance
+from bateau.ui.sessions import Sessions
+from bateau.wiring.cluster_open import LINK_HEADER, LINKS
+from bateau.wiring.cluster_view import ClusterView
+
+_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
+class ClusterDashboard:
+    """The dashboard of a controller at an address."""
+
+    def __init__(self, view: ClusterView, address: str, port: int, *, name: str) -> None:
+        self._address = address
+        self._port = port
+        instance = Instance(
+            snapshots=view.snapshots,
+            release=lambda: view.release,
+            meter=view.meter,
+            logs=NoLogs(),
+            needs_key=lambda: False,
+            restart=_not_here,
+            events=view.events,
+            keys=None,
+            on_cluster=True,
+        )
+        self._dashboard = Dashboard(instance, Sessions(time.monotonic), name=name, specs=None)
+        app = web.Application(middlewares=[_own_host])
+        app.add_routes([web.post(LINKS, self._link), web.get("/", _to_dashboard), web.get(ROOT, _to_dashboard)])
+        app.add_subapp(f"{ROOT}/", self._dashboard.application())
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def open(self) -> None:
+        """Start to listen. Raises ControlError if the address cannot be used."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._address, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ControlError(
+                f"cannot listen on {self._address}:{self._port}: {error.strerror or error}",
+                hint="choose another address with --dashboard",
+            ) from error
+
+    async def close(self) -> None:
+        """Stop to listen."""
+        await self._dashboard.close()
+        await self._runner.cleanup()
+
+    async def _link(self, request: web.Request) -> web.Response:
+        if LINK_HEADER not in request.headers:
+            raise web.HTTPForbidden(text="links are made by `bateau open --env`\n")
+        return web.json_response({"path": self._dashboard.link("view")})
+
+
+class NoLogs:
+    """The logs of a cluster, which its controller has no right to read."""
+
+    def ids(self) -> Sequence[str]:
+        """Return none."""
+        return ()
+
+    def tail(self, replica_id: str, lines: int) -> Sequence[str]:
+        """Return none."""
+        del replica_id, lines
+        return ()
+
+    async def follow(self, replica_id: str, *, lines: int = 0, every_s: float = 0.2) -> AsyncIterator[str]:
+        """Yield none."""
+        del replica_id, lines, every_s
+        for line in ():
+            yield line
+
+
+@web.middleware
+async def _own_host(request: web.Request, handler: Handler) -> web.StreamResponse:
+    host, _, port = request.host.rpartition(":")
+    if (host if port.isdecimal() else request.host) not in _HOSTS:
+        raise web.HTTPMisdirectedRequest(text="this is the dashboard of a controller, on loopback only\n")
+    return await handler(request)
+
+
+async def _to_dashboard(_: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"location": f"{ROOT}/"})
+
+
+async def _not_here(service: str) -> Restarted:
+    raise ControlError(f"{service} cannot be restarted from this page", hint="use `bateau restart` or kubectl")

@@ -1,0 +1,161 @@
+"""The services of a cluster, live, for the dashboard of its controller.
+
+Called by cli.controller and ui.cluster_dashboard. Everything is in the memory of the controller already, so an open
+page asks the API server for nothing but the addresses of the gateways, whose counters are read while someone watches.
+
+Invariant: a bug here ends no reconciliation. Held by
+tests/wiring/test_cluster_view.py::test_a_bug_is_logged_and_the_controller_continues.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+
+from bateau import __version__
+from bateau.control.cluster_status import Facts, Namespace, cluster_release, cluster_status
+from bateau.control.happenings import happenings
+from bateau.control.snapshots import Snapshots
+from bateau.domain.errors import ClusterError
+from bateau.domain.release import Release
+from bateau.domain.system_names import GATEWAY, GATEWAY_PROBES_PORT
+from bateau.domain.timeline import Entry
+from bateau.observe.gateway_usage import FILTER, gateway_usage
+from bateau.runtimes.kubernetes.gateway_pages import gateway_addresses
+from bateau.wiring.controller import Controller
+from bateau.wiring.figures import ServiceMeter
+from bateau.wiring.this_process import SystemClock
+
+logger = logging.getLogger(__name__)
+
+EVENTS_MAX: Final = 500
+_TOGETHER_S: Final = 0.3  # changes within this time are one snapshot
+_ASK_S: Final = 1.5
+_LOOK_S: Final = 5.0
+# A gateway names the routes of models NAMESPACE/NAME, and the dashboard NAMESPACE.NAME.
+_ROUTE: Final = re.compile(r'route="([^"/]+)/([^"/]+)"')
+
+
+class ClusterView:
+    """The status, the events and the figures of a cluster, from `run` to its end."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._news = asyncio.Event()
+        self._since = time.time()
+        self._made_of: tuple[object, ...] = ()
+        self._events: deque[Entry] = deque(maxlen=EVENTS_MAX)
+        self._shown: tuple[Entry, ...] = ()
+        self._number = 0
+        self._used: tuple[Mapping[str, int], Mapping[str, int]] | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self.snapshots = Snapshots()
+        self.release = Release()
+        self.meter = ServiceMeter(
+            SystemClock(),
+            asked=self._pages,
+            used=lambda: self._used,
+            replicas=tuple,
+            services=lambda: self.release.services,
+        )
+
+    def events(self) -> tuple[Entry, ...]:
+        """Return the events since the controller started, the latest last: the same object until there is another."""
+        return self._shown
+
+    async def run(self) -> None:
+        """Follow the controller until cancelled."""
+        self._controller.on_change(self._news.set)
+        self._news.set()
+        try:
+            while True:
+                await self._changed()
+                await asyncio.sleep(_TOGETHER_S)
+                self._news.clear()
+                try:
+                    self._look()
+                except Exception:
+                    logger.exception("the dashboard does not show the latest state: this is a bug in bateau")
+        finally:
+            self.snapshots.end()
+            if self._http:
+                await self._http.close()
+
+    async def _changed(self) -> None:
+        """Return when something has changed. The number of connected gateways is checked now and then."""
+        gateways = self._controller.gateways
+        while not self._news.is_set() and gateways == self._controller.gateways:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
+                    await self._news.wait()
+
+    def _look(self) -> None:
+        controller, before = self._controller, self.snapshots.latest
+        namespaces = controller.namespaces()
+        made_of = tuple(each.declared for each in namespaces)
+        if len(made_of) != len(self._made_of) or any(
+            new is not old for new, old in zip(made_of, self._made_of, strict=True)
+        ):
+            self._made_of, self.release = made_of, cluster_release(namespaces)
+        after = self.snapshots.take(cluster_status(namespaces, self._facts(namespaces)))
+        if after is not before:
+            for event in happenings(before, after, when_s=time.time()) if before else ():
+                self._number += 1
+                self._events.append(Entry(number=self._number, event=event))
+            self._shown = tuple(self._events)
+
+    def _facts(self, namespaces: Sequence[Namespace]) -> Facts:
+        controller = self._controller
+        settings = controller.settings
+        source = settings.repository or settings.bundle
+        documents = f"the documents of {len(namespaces)} namespaces" if not source else str(source)
+        return Facts(
+            version=__version__,
+            cluster=settings.access.name,
+            source=documents,
+            environment=settings.environment,
+            endpoint=f"http://{GATEWAY}.{settings.namespace}",
+            gateways=controller.gateways,
+            pid=os.getpid(),
+            since=self._since,
+        )
+
+    async def _pages(self, path: str) -> Sequence[str | None]:
+        """Return a page of each gateway, None for one without an answer."""
+        if self._controller.gateways is None:
+            return []
+        self._http = self._http or aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_ASK_S))
+        try:
+            addresses = await gateway_addresses(self._controller.api, self._controller.settings.namespace)
+        except ClusterError:
+            return [None]
+        usage = await asyncio.gather(*(self._page(each, f"/stats/prometheus?filter={FILTER}") for each in addresses))
+        texts = [each for each in usage if each is not None]
+        sums = gateway_usage(map(_renamed, texts), "model").by if len(texts) == len(usage) else None
+        self._used = sums and (
+            {name: each.sum.tokens_out for name, each in sums.items()},
+            {name: each.sum.uncounted for name, each in sums.items()},
+        )
+        pages = await asyncio.gather(*(self._page(each, path) for each in addresses))
+        return [each and _renamed(each) for each in pages]
+
+    async def _page(self, address: str, path: str) -> str | None:
+        if self._http is None:
+            return None
+        host = f"[{address}]" if ":" in address else address
+        try:
+            async with self._http.get(f"http://{host}:{GATEWAY_PROBES_PORT}{path}") as answer:
+                return await answer.text() if answer.ok else None
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+
+
+def _renamed(page: str) -> str:
+    return _ROUTE.sub(r'route="\1.\2"', page)

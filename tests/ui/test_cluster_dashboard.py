@@ -1,0 +1,101 @@
+"""The dashboard of a controller: it shows, on loopback, for whoever may forward the ports of its pod."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import aiohttp
+import pytest
+
+from bateau.control.cluster_status import cluster_release, cluster_status
+from bateau.control.snapshots import Snapshots
+from bateau.domain.figures import Figures
+from bateau.domain.replica import ReplicaState
+from bateau.ports.runtime import Observed
+from bateau.ui.cluster_dashboard import ClusterDashboard
+from bateau.wiring.cluster_open import LINK_HEADER, LINKS
+from bateau.wiring.listen import free_port
+from control.test_cluster_status import FACTS, namespace, pod, workload
+
+
+class Shown:
+    """A view whose cluster does not exist."""
+
+    def __init__(self) -> None:
+        seen = Observed(replicas=(pod("app/web", ReplicaState.BACKOFF, "<script>alert(1)</script>"),))
+        shop = namespace(workload("web", "app/api"), workload("api"), seen=seen)
+        self.snapshots = Snapshots()
+        self.snapshots.take(cluster_status([shop], replace(FACTS, cluster="berlin")))
+        self.release = cluster_release([shop])
+        self.meter = self
+
+    async def now(self) -> Figures:
+        return Figures()
+
+    def events(self) -> tuple[()]:
+        return ()
+
+
+@asynccontextmanager
+async def shown() -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
+    port = free_port()
+    dashboard = ClusterDashboard(cast("Any", Shown()), "127.0.0.1", port, name="berlin")
+    await dashboard.open()
+    try:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+            yield f"http://127.0.0.1:{port}", session
+    finally:
+        await dashboard.close()
+
+
+async def signed_in(url: str, session: aiohttp.ClientSession) -> None:
+    async with session.post(url + LINKS, headers={LINK_HEADER: "1"}) as answer:
+        path = (await answer.json())["path"]
+    async with session.get(url + path) as answer:
+        assert answer.status == 200
+
+
+async def got(url: str, session: aiohttp.ClientSession, path: str, **headers: str) -> tuple[int, str]:
+    async with session.get(url + path, headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_the_pages_show_all_namespaces_and_change_nothing() -> None:
+    async with shown() as (url, session):
+        assert (await got(url, session, "/ui/"))[0] == 401
+        await signed_in(url, session)
+        status, overview = await got(url, session, "/ui/")
+        assert status == 200
+        assert "berlin" in overview
+        assert 'href="/ui/services/app/shop.web"' in overview
+        status, page = await got(url, session, "/ui/services/app/shop.web")
+        assert status == 200
+        assert "app/shop.api" in page
+        assert "<script>alert" not in page
+        for absent in ("Restart</button>", 'id="log"', 'id="chat"', ">Edit<", "Usage and keys", "Machines"):
+            assert absent not in overview + page, absent
+        for path in ("/ui/usage", "/ui/machines", "/ui/change", "/ui/new"):
+            assert (await got(url, session, path))[0] == 404
+        async with session.post(f"{url}/ui/services/app/shop.web/restart", headers={"origin": url}) as answer:
+            assert answer.status == 403
+
+
+async def test_a_page_of_another_origin_makes_no_link() -> None:
+    async with shown() as (url, session):
+        async with session.post(url + LINKS) as answer:
+            assert answer.status == 403
+        async with session.options(
+            url + LINKS,
+            headers={"origin": "https://evil.example", "access-control-request-headers": LINK_HEADER},
+        ) as answer:
+            assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8082", "127.0.0.1.evil.example:8082", "10.0.0.1:8082"])
+async def test_another_host_is_refused(host: str) -> None:
+    async with shown() as (url, session):
+        for path in ("/ui/", "/ui/assets/ui.css", "/"):
+            assert (await got(url, session, path, host=host))[0] == 421
+        async with session.post(url + LINKS, headers={LINK_HEADER: "1", "host": host}) as answer:
+            assert answer.status == 421
