@@ -1,6 +1,6 @@
 """Call a running control plane over its socket. Uses only the standard library, so that `bateau status` is fast.
 
-Called by cli.instance.
+Called by cli.instance and cli.status.
 """
 
 import http.client
