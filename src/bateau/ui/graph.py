@@ -16,7 +16,7 @@ NODES_MAX: Final = 200
 
 def graph(view: View) -> h.Element:
     """Return the section with the picture, and the same as text for those who do not see it."""
-    edges = sorted({(each.key, used) for each in view.release.services for used in each.uses if each.key != used})
+    edges = sorted({(str(each.key), used) for each in view.release.services for used in each.uses if each.key != used})
     nodes = {name: _node(name, view.services.get(name)) for edge in edges for name in edge}
     return h.section("#graph.panel", aria_labelledby="graph-title", hidden=not edges)[
         h.div(".bar")[h.h2("#graph-title")["Who uses whom"]],
