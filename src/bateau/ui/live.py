@@ -180,7 +180,7 @@ class Stream:
             self._sent = known
             return
         live = {each.id for each in screen.parts if each.live}
-        before = sent.parts if sent else {}
+        before = sent.parts if sent else dict[str, str]()
         changed = {name: text for name, text in known.parts.items() if name in live and before.get(name) != text}
         self._sent = known
         tables = known.tables.items() if sent else ()

@@ -89,7 +89,7 @@ class Part:
     """
 
     id: str
-    make: Callable[[], Renderable]
+    make: Callable[[], Renderable | Markup]
     live: bool = True
     of: tuple[object, ...] = ()
     rows: str | None = None

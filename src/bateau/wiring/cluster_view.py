@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -138,11 +138,7 @@ class ClusterView:
             return [None]
         usage = await asyncio.gather(*(self._page(each, f"/stats/prometheus?filter={FILTER}") for each in addresses))
         texts = [each for each in usage if each is not None]
-        sums = gateway_usage(map(_renamed, texts), "model").by if len(texts) == len(usage) else None
-        self._used = sums and (
-            {name: each.sum.tokens_out for name, each in sums.items()},
-            {name: each.sum.uncounted for name, each in sums.items()},
-        )
+        self._used = _used(texts) if len(texts) == len(usage) else None
         pages = await asyncio.gather(*(self._page(each, path) for each in addresses))
         return [each and _renamed(each) for each in pages]
 
@@ -159,3 +155,10 @@ class ClusterView:
 
 def _renamed(page: str) -> str:
     return _ROUTE.sub(r'route="\1.\2"', page)
+
+
+def _used(pages: Iterable[str]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the tokens of answers, and the requests without tokens, by model."""
+    sums = gateway_usage(map(_renamed, pages), "model").by
+    tokens = {name: each.sum.tokens_out for name, each in sums.items()}
+    return tokens, {name: each.sum.uncounted for name, each in sums.items()}
