@@ -86,7 +86,7 @@ async def test_while_nothing_changes_only_a_sign_of_life_is_sent(
         made.append(view)
         return make(view, parts)
 
-    monkeypatch.setattr(dashboard_module, "PAGES", (replace(page, make=counted),))
+    monkeypatch.setattr(dashboard.dashboard, "_pages", (replace(page, make=counted),))
     await dashboard.sign_in()
     async with dashboard.stream("/") as events, dashboard.stream("/") as others:
         await the_next(events, "parts")
