@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from bateau.domain.errors import ControlError
+from bateau.wiring.site import Site
 
 
 class HealthServer:
@@ -16,31 +16,21 @@ class HealthServer:
     def __init__(
         self, address: str, port: int, *, unready: Callable[[], str | None], metrics: Callable[[], str]
     ) -> None:
-        self._address = address
-        self._port = port
         self._unready = unready
         self._metrics = metrics
         app = web.Application()
         app.router.add_get("/healthz", _alive)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._page)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._site = Site(app, address, port, option="--health")
 
     async def open(self) -> None:
         """Start to listen. Raises ControlError if the address cannot be used."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._address, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise ControlError(
-                f"cannot listen on {self._address}:{self._port}: {error.strerror or error}",
-                hint="choose another address with --health",
-            ) from error
+        await self._site.open()
 
     async def close(self) -> None:
         """Stop to listen."""
-        await self._runner.cleanup()
+        await self._site.close()
 
     async def _ready(self, _request: web.Request) -> web.Response:
         why = self._unready()

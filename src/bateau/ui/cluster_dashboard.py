@@ -24,6 +24,7 @@ from bateau.ui.instance import Instance
 from bateau.ui.sessions import Sessions
 from bateau.wiring.cluster_open import LINK_HEADER, LINKS
 from bateau.wiring.cluster_view import ClusterView
+from bateau.wiring.site import Site
 
 _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 
@@ -32,8 +33,6 @@ class ClusterDashboard:
     """The dashboard of a controller at an address."""
 
     def __init__(self, view: ClusterView, address: str, port: int, *, name: str) -> None:
-        self._address = address
-        self._port = port
         instance = Instance(
             snapshots=view.snapshots,
             release=lambda: view.release,
@@ -49,24 +48,16 @@ class ClusterDashboard:
         app = web.Application(middlewares=[_own_host])
         app.add_routes([web.post(LINKS, self._link), web.get("/", _to_dashboard), web.get(ROOT, _to_dashboard)])
         app.add_subapp(f"{ROOT}/", self._dashboard.application())
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._site = Site(app, address, port, option="--dashboard")
 
     async def open(self) -> None:
         """Start to listen. Raises ControlError if the address cannot be used."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._address, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise ControlError(
-                f"cannot listen on {self._address}:{self._port}: {error.strerror or error}",
-                hint="choose another address with --dashboard",
-            ) from error
+        await self._site.open()
 
     async def close(self) -> None:
         """Stop to listen."""
         await self._dashboard.close()
-        await self._runner.cleanup()
+        await self._site.close()
 
     async def _link(self, request: web.Request) -> web.Response:
         if LINK_HEADER not in request.headers:
