@@ -72,7 +72,7 @@ async def _sample_page() -> str:
 
 def _status() -> Any:
     services = [
-        SimpleNamespace(service=service, state="Ready", replicas_wanted=1, replicas_ready=1)
+        SimpleNamespace(service=service, state="Ready", has_replicas=True, replicas_wanted=1, replicas_ready=1)
         for service in ("model/chat", "gateway/envoy")
     ]
     return SimpleNamespace(services=services[:1], gateway=services[1])

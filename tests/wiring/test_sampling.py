@@ -4,13 +4,17 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from bateau.control.live_history import LiveHistory
 from bateau.domain import measures as m
+from bateau.domain.measures import MeasureHistory
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.slo import Slo
-from bateau.domain.status import ServiceState, ServiceStatus
+from bateau.domain.status import ServiceState, ServiceStatus, Status
 from bateau.domain.workload import Command, ModelServer, Port, ServiceKey, Workload
 from bateau.kit.position import Position
 from bateau.testing import ManualClock
@@ -62,6 +66,7 @@ class Instance:
         self.memory: dict[int, int | None] = {10: 2**20, 20: 2**21, 30: 2**22}
         self.points: list[tuple[float, Mapping[str, Mapping[str, float]]]] = []
         self.failing: Exception | None = None
+        self.statuses = [status(CHAT), status(SHOP), status(ENVOY)]
         monkeypatch.setattr(sampling, "cpu_by_session", self._cpu_of)
         monkeypatch.setattr(sampling, "memory_by_session", self._memory_of)
         sources = Sources(
@@ -70,7 +75,7 @@ class Instance:
             tokens=lambda: self.tokens,
             replicas=lambda: self.replicas,
             services=lambda: SERVICES,
-            statuses=lambda: [status(CHAT), status(SHOP), status(ENVOY)],
+            statuses=lambda: self.statuses,
             gateways=lambda: frozenset({ENVOY}),
         )
         self.sampler = Sampler(self.clock, sources, self)
@@ -123,6 +128,16 @@ async def test_the_first_look_has_gauges_and_no_increase(instance: Instance) -> 
     found = await instance.after()
     assert found[CHAT] == {"replicas_wanted": 2, "replicas_ready": 1, "memory": 2**20, "active": 0}
     assert found[ENVOY] == {"replicas_wanted": 2, "replicas_ready": 1, "memory": 2**22}
+
+
+async def test_an_external_api_lacks_no_replica(instance: Instance) -> None:
+    external = replace(status(CHAT), engine="external", replicas_ready=0)
+    instance.statuses = [external]
+    found = (await instance.after())[CHAT]
+    assert not {"replicas_wanted", "replicas_ready"} & found.keys()
+    snapshot = cast("Status", SimpleNamespace(services=(external,)))
+    live = LiveHistory(cast("MeasureHistory", SimpleNamespace(latest=lambda _: {"requests": 1.0})), snapshot, ())
+    assert live.latest(CHAT) == {"requests": 1.0}, "or an alert would say that it is down"
 
 
 async def test_sums_are_the_increases_between_two_looks(instance: Instance) -> None:

@@ -55,7 +55,7 @@ class LiveHistory:
         """Return the latest values, those of replicas from the status."""
         found = dict(self.history.latest(service))
         now = self._services.get(service)
-        if now:
+        if now and now.has_replicas:
             found[REPLICAS_WANTED.name] = float(now.replicas_wanted)
             found[REPLICAS_READY.name] = float(now.replicas_ready)
         return found

@@ -70,6 +70,11 @@ class ServiceStatus:
     revision: str | None = None
     affinity: AffinityStatus | None = None
 
+    @property
+    def has_replicas(self) -> bool:
+        """Whether it runs here: an external API has no replicas, so none is missing."""
+        return self.engine != "external"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:

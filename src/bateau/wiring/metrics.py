@@ -78,9 +78,10 @@ async def metrics_page(
 
 def _add_services(page: Page, status: Status | None, processes: Processes) -> None:
     for each in (*status.services, status.gateway) if status else ():
+        wanted, ready = (each.replicas_wanted, each.replicas_ready) if each.has_replicas else (None, None)
         for name, value, kind, says in (
-            ("bateau_service_replicas_wanted", each.replicas_wanted, "gauge", "Replicas that a service should have."),
-            ("bateau_service_replicas_ready", each.replicas_ready, "gauge", "Replicas of a service that are ready."),
+            ("bateau_service_replicas_wanted", wanted, "gauge", "Replicas that a service should have."),
+            ("bateau_service_replicas_ready", ready, "gauge", "Replicas of a service that are ready."),
             (
                 "bateau_service_memory_bytes",
                 processes.memory_bytes.get(each.service),

@@ -157,7 +157,9 @@ class Sampler:
     def _row(self, status: ServiceStatus, workload: Workload | None, before: _Look | None, look: _Look) -> Row:
         service = status.service
         replicas = [each for each in look.replicas if each.service == service]
-        row: Row = {m.REPLICAS_WANTED.name: status.replicas_wanted, m.REPLICAS_READY.name: status.replicas_ready}
+        row: Row = {}
+        if status.has_replicas:
+            row |= {m.REPLICAS_WANTED.name: status.replicas_wanted, m.REPLICAS_READY.name: status.replicas_ready}
         _put(row, m.MEMORY, _sum([look.memory.get(each.pid) for each in replicas if each.pid]))
         _put(row, m.WAITING, _waiting(look.pages, replicas))
         if before:
