@@ -135,8 +135,12 @@ async def test_an_external_api_lacks_no_replica(instance: Instance) -> None:
     instance.statuses = [external]
     found = (await instance.after())[CHAT]
     assert not {"replicas_wanted", "replicas_ready"} & found.keys()
+
+    def latest(_: str) -> Mapping[str, float]:
+        return {"requests": 1.0}
+
     snapshot = cast("Status", SimpleNamespace(services=(external,)))
-    live = LiveHistory(cast("MeasureHistory", SimpleNamespace(latest=lambda _: {"requests": 1.0})), snapshot, ())
+    live = LiveHistory(cast("MeasureHistory", SimpleNamespace(latest=latest)), snapshot, ())
     assert live.latest(CHAT) == {"requests": 1.0}, "or an alert would say that it is down"
 
 
