@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import click
 
-from bateau.cli.options import directory_option, environment_option, name_option
+from bateau.cli.options import Number, directory_option, environment_option, name_option
 
 
 @click.command()
@@ -22,7 +22,9 @@ from bateau.cli.options import directory_option, environment_option, name_option
 @click.option("--browser", is_flag=True, help="Open the link in a browser, too.")
 @environment_option("Show the clusters of an environment, by the controller of one.")
 @click.option("--cluster", metavar="NAME", help="With --env: the cluster, if the environment has several.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="With --env: the port on this machine.")
+@click.option(
+    "--port", type=Number(0), metavar="PORT", help="With --env: the port on this machine; any free one without it."
+)
 @directory_option
 def command(
     service: str | None,
@@ -32,7 +34,7 @@ def command(
     browser: bool,
     environment: str | None,
     cluster: str | None,
-    port: int,
+    port: int | None,
     directory: Path,
 ) -> int:
     """Print a link that opens the dashboard, or the page of SERVICE. It works once, for five minutes.
@@ -46,7 +48,7 @@ def command(
         from bateau.cli.cluster_open import open_cluster
 
         to = f"&to={quote(f'/services/{service}')}" if service else ""
-        return open_cluster(environment, directory, cluster, to=to, port=port, browser=browser)
+        return open_cluster(environment, directory, cluster, to=to, port=port or 0, browser=browser)
     if cluster or port:
         raise click.UsageError("--cluster and --port need --env")
     from bateau.cli.instance import client

@@ -99,9 +99,9 @@ def _scalar(shape: Shape, meta: Described) -> JsonObject:
     if shape.of == "integer":
         schema["format"] = "int32" if (meta.maximum or _INT32_MAX + 1) <= _INT32_MAX else "int64"
     if meta.minimum is not None:
-        schema["minimum"] = meta.minimum
+        schema["minimum"] = _as_stored(meta.minimum)
     if meta.maximum is not None:
-        schema["maximum"] = meta.maximum
+        schema["maximum"] = _as_stored(meta.maximum)
     if meta.pattern:
         schema["pattern"] = f"^(?:{meta.pattern})$"
         if meta.pattern_says:
@@ -144,3 +144,8 @@ def _with(schema: JsonObject, extra: JsonObject) -> JsonObject:
     if is_array(generated) and is_array(given):
         together[VALIDATIONS] = [*generated, *given]
     return together
+
+
+def _as_stored(number: float) -> float:
+    """Return a bound as the API server stores it, so that it is not a change: a whole number without a fraction."""
+    return int(number) if float(number).is_integer() else number

@@ -23,7 +23,7 @@ def secret_at(name: str, text: str) -> str | None:
     r"""Return the place of the first value of a secret, None if there is none.
 
     >>> secret_at("a.yaml", "kind: App\nspec: {env: {API_TOKEN: abc}}")
-    'a.yaml:2:14'
+    'a.yaml:2:25'
     """
     for number, line in enumerate(text.splitlines(), start=1):
         if without_logins(line) != line:
