@@ -140,8 +140,9 @@ def test_the_focus_is_visible_on_everything_that_takes_it(visitor: Visitor) -> N
     for _ in range(60):
         page.keyboard.press("Tab")
         about = page.evaluate(
-            "(() => { const e = document.activeElement, s = getComputedStyle(e); return ["
-            "e.id || `${e.nodeName}.${e.className} ${e.textContent}`, s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 1]; })()"
+            "(() => { const e = document.activeElement, s = getComputedStyle(e);"
+            "const name = e.id || `${e.nodeName}.${e.className} ${e.textContent}`; return ["
+            "name, s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 1]; })()"
         )
         if about[0] in seen or about[0].startswith("BODY"):
             break

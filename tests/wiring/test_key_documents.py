@@ -54,7 +54,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [{"note": "${ x }"}, {"owner": "${ env }"}, {"concurrent": 10**20}])
 def test_a_key_whose_document_would_have_an_error_is_not_written(tmp_path: Path, more: dict[str, object]) -> None:
-    with pytest.raises(ControlError, match="so no document was written|is too large a limit"):
+    with pytest.raises(ControlError, match=r"so no document was written|is too large a limit"):
         create_document(replace(wanted("ci"), **more), tmp_path)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
