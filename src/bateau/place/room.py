@@ -28,7 +28,7 @@ def rooms(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
     """Return the room for each llama.cpp model whose file is on this machine, by service key."""
     placement, total = place(release, files, machine), machine.memory_bytes_total
     sizes = {key: each.memory_bytes for key, each in placement.capacities.items()}
-    replicas = {service.key: service.replicas for service in release.services}
+    replicas = {str(service.key): service.replicas for service in release.services}
     needed = sum((size or 0) * replicas[key] for key, size in sizes.items() if key not in placement.refused)
     free = max(0, total - needed)
     found: dict[str, Room] = {}
