@@ -102,6 +102,10 @@ def test_keys_read_the_values_aloud(visitor: Visitor) -> None:
     first = says.inner_text()
     page.keyboard.press("ArrowRight")
     expect(says).not_to_have_text(first)
+    for _ in range(20):  # the first steps of the hour may be before the history
+        if says.inner_text().endswith(": 256 MiB"):
+            break
+        page.keyboard.press("ArrowRight")
     expect(says).to_have_text(re.compile(r": 256 MiB$"))
     for _ in range(20):
         page.keyboard.press("PageDown")
