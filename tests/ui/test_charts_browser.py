@@ -84,13 +84,16 @@ def test_a_pointer_reads_the_values_and_leaves_the_latest(visitor: Visitor) -> N
     chart = page.locator("#chart-errors svg")
     box = chart.bounding_box()
     assert box
+    latest = _readout(page, "errors")
     chart.hover(position={"x": box["width"] * 0.5, "y": 50})
     assert re.fullmatch(r"\d\d:\d\d:\d\d 4xx not known 5xx 0\.033", _readout(page, "errors"))
     expect(page.locator("#chart-errors.is-read .cursor")).to_have_css("display", "block")
     expect(page.locator(".is-read")).to_have_count(1)
     page.mouse.move(5, 5)
     expect(page.locator(".is-read")).to_have_count(0)
-    assert re.fullmatch(r"4xx ([\d.]+|not known) 5xx ([\d.]+|not known)", _readout(page, "errors"))
+    after = _readout(page, "errors")
+    # The same point as before, or a live one of an app without requests.
+    assert after == latest or re.fullmatch(r"4xx (0|not known) 5xx (0|not known)", after)
 
 
 def test_keys_read_the_values_aloud(visitor: Visitor) -> None:

@@ -70,6 +70,16 @@ class UsageCounters:
         ]
 
 
+def by_model(sums: Mapping[Series, Sum]) -> Mapping[str, Sum] | None:
+    """Return the sums of each model; None if those of some are together in the last series."""
+    if OTHER in sums:
+        return None
+    found: dict[str, Sum] = {}
+    for series, each in sums.items():
+        found[series.model] = found.get(series.model, Sum()).plus(each)
+    return found
+
+
 def from_trees(trees: Sequence[object]) -> UsageCounters:
     """Return the counters of `UsageCounters.trees`."""
     return UsageCounters(dict(_read(trees)))

@@ -8,7 +8,7 @@ tests/store/test_ledger.py.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -123,6 +123,10 @@ class Sum:
     tokens_out: int = 0
     uncounted: int = 0
     estimated: int = 0
+
+    def plus(self, other: "Sum") -> "Sum":
+        """Return the sum of both."""
+        return Sum(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})
 
     def add(self, used: Used) -> None:
         """Add one request."""

@@ -1,7 +1,6 @@
 """Keep the latest result of a calculation, for as long as its inputs are the same.
 
-Called by control, runtimes.local.runtime, store.measure_writer, traffic.envoy.resources, ui.instance, ui.page,
-wiring.followed_history and wiring.machine_reports.
+Called by control, runtimes, store, traffic, ui and wiring.
 
 Invariant: the result is that of the given inputs; a calculation that raises leaves the previous result for its own
 inputs only. Held by tests/kit/test_latest.py.

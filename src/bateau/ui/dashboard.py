@@ -139,7 +139,7 @@ class Dashboard:
             session = self._sessions.find(request.cookies.get(self._cookie, ""))
             return session.role if session else None
 
-        async def view(_: Role) -> View | None:
+        async def view() -> View | None:
             session = self._sessions.find(request.cookies.get(self._cookie, ""))
             return await self._view(session, found) if session else None
 

@@ -119,11 +119,11 @@ class Stream:
         page: Page,
         given: Mapping[str, str],
         have: str = "",
-        view: Callable[[Role], Awaitable[View | None]] | None = None,
+        view: Callable[[], Awaitable[View | None]],
     ) -> None:
         """`have` is the digest of the page that the reader has; empty: it has none, or one that is not known."""
         self._instance = instance
-        self._view_of = view
+        self._view = view
         self._made = made
         self._path = path
         self._page = page
@@ -138,10 +138,10 @@ class Stream:
         snapshots, number = self._instance.snapshots, -1
         try:
             while not snapshots.ended:
-                if (now := role()) is None:
+                if role() is None:
                     await send("signed-out", {})
                     return
-                if view := await self._view(now):
+                if view := await self._view():
                     number = view.status.number
                     await self._send_parts(send, view)
                 await self._send_lines(send)
@@ -152,11 +152,6 @@ class Stream:
         finally:
             if self._lines:
                 await self._lines.close()
-
-    async def _view(self, role: Role) -> View | None:
-        if self._view_of:
-            return await self._view_of(role)
-        return await self._instance.view(role, self._page.needs, self._given)
 
     async def _wait(self, number: int, alerts: AlertBoard | None) -> None:
         """Wait for a snapshot, or until other alerts fire, and no longer than until the figures may have changed."""

@@ -23,6 +23,7 @@ LINK_HEADER: Final = "x-bateau-open"
 _LEASES: Final = Resource("/apis/coordination.k8s.io/v1", "leases", namespaced=True)
 _PODS: Final = Resource("/api/v1", "pods", namespaced=True)
 _LINK_S: Final = 15.0
+_OLD: Final = "a controller of an older version has none; `bateau install` upgrades it"
 
 
 @asynccontextmanager
@@ -69,6 +70,3 @@ async def _link(url: str, pod: str) -> str:
     if not path:
         raise ClusterError(f"{pod} has no dashboard", hint=_OLD)
     return path
-
-
-_OLD: Final = "a controller of an older version has none; `bateau install` upgrades it"

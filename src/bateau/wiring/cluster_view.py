@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -27,10 +27,11 @@ from bateau.domain.errors import ClusterError
 from bateau.domain.release import Release
 from bateau.domain.system_names import GATEWAY, GATEWAY_PROBES_PORT
 from bateau.domain.timeline import Entry
+from bateau.kit.latest import Latest
 from bateau.observe.gateway_usage import FILTER, gateway_usage
 from bateau.runtimes.kubernetes.gateway_pages import gateway_addresses
 from bateau.wiring.controller import Controller
-from bateau.wiring.figures import ServiceMeter
+from bateau.wiring.figures import ServiceMeter, answered
 from bateau.wiring.this_process import SystemClock
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class ClusterView:
         self._controller = controller
         self._news = asyncio.Event()
         self._since = time.time()
-        self._made_of: tuple[object, ...] = ()
+        self._release = Latest[Release]()
         self._events: deque[Entry] = deque(maxlen=EVENTS_MAX)
         self._shown: tuple[Entry, ...] = ()
         self._number = 0
@@ -99,11 +100,11 @@ class ClusterView:
     def _look(self) -> None:
         controller, before = self._controller, self.snapshots.latest
         namespaces = controller.namespaces()
-        made_of = tuple(each.declared for each in namespaces)
-        if len(made_of) != len(self._made_of) or any(
-            new is not old for new, old in zip(made_of, self._made_of, strict=True)
-        ):
-            self._made_of, self.release = made_of, cluster_release(namespaces)
+        self.release = self._release.of(
+            lambda: cluster_release(namespaces),
+            same=tuple(each.declared for each in namespaces),
+            equal=tuple(each.name for each in namespaces),
+        )
         after = self.snapshots.take(cluster_status(namespaces, self._facts(namespaces)))
         if after is not before:
             for event in happenings(before, after, when_s=time.time()) if before else ():
@@ -115,11 +116,11 @@ class ClusterView:
         controller = self._controller
         settings = controller.settings
         source = settings.repository or settings.bundle
-        documents = f"the documents of {len(namespaces)} namespaces" if not source else str(source)
+        number = f"{len(namespaces)} namespace{'' if len(namespaces) == 1 else 's'}"
         return Facts(
             version=__version__,
             cluster=settings.access.name,
-            source=documents,
+            source=str(source) if source else f"the documents of {number}",
             environment=settings.environment,
             endpoint=f"http://{GATEWAY}.{settings.namespace}",
             gateways=controller.gateways,
@@ -138,7 +139,8 @@ class ClusterView:
             return [None]
         usage = await asyncio.gather(*(self._page(each, f"/stats/prometheus?filter={FILTER}") for each in addresses))
         texts = [each for each in usage if each is not None]
-        self._used = _used(texts) if len(texts) == len(usage) else None
+        groups = gateway_usage(map(_renamed, texts), "model").by if len(texts) == len(usage) else None
+        self._used = None if groups is None else answered({name: each.sum for name, each in groups.items()})
         pages = await asyncio.gather(*(self._page(each, path) for each in addresses))
         return [each and _renamed(each) for each in pages]
 
@@ -155,10 +157,3 @@ class ClusterView:
 
 def _renamed(page: str) -> str:
     return _ROUTE.sub(r'route="\1.\2"', page)
-
-
-def _used(pages: Iterable[str]) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Return the tokens of answers, and the requests without tokens, by model."""
-    sums = gateway_usage(map(_renamed, pages), "model").by
-    tokens = {name: each.sum.tokens_out for name, each in sums.items()}
-    return tokens, {name: each.sum.uncounted for name, each in sums.items()}

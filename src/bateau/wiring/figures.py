@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from bateau.domain.figures import Figures, ServiceFigures
 from bateau.domain.replica import Replica
-from bateau.domain.usage_counters import OTHER
+from bateau.domain.usage_counters import by_model
+from bateau.domain.used import Sum
 from bateau.domain.workload import Workload
 from bateau.observe.cpu import cpu_by_session
 from bateau.observe.memory import memory_by_session
@@ -181,7 +182,7 @@ class ServiceMeter:
         found = counters_of([page for page in pages if page is not None])
         tokens, uncounted = self._used() or (None, dict[str, int]())
         found = Counters(found.requests, found.errors, found.buckets, tokens, uncounted)
-        if self._seen and _began_again(self._seen[-1][1], found):
+        if self._seen and _are_others(self._seen[-1][1], found):
             self._seen.clear()
         self._seen.append((now, found))
         while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW_S:  # noqa: PLR2004 - the first and the last
@@ -199,12 +200,12 @@ class ServiceMeter:
         (began, before), (ended, after) = first, last
         seconds = ended - began
         routes = routes_of(each)
-        requests = _more(before.requests, after.requests, routes)
-        errors = _more(before.errors, after.errors, routes)
+        requests = increase(before.requests, after.requests, routes)
+        errors = increase(before.errors, after.errors, routes)
         tokens = missing = None
         if each.is_named_in_bodies and before.tokens is not None and after.tokens is not None:
-            tokens = _more(before.tokens, after.tokens, routes) / seconds
-            missing = _more(before.uncounted, after.uncounted, routes)
+            tokens = increase(before.tokens, after.tokens, routes) / seconds
+            missing = increase(before.uncounted, after.uncounted, routes)
         return ServiceFigures(
             seconds=round(seconds, 1),
             requests_per_s=requests / seconds if routes else None,
@@ -221,14 +222,9 @@ def meter_of(platform: "LocalPlatform") -> ServiceMeter:
     """Return the meter of an instance."""
 
     def used() -> tuple[Mapping[str, int], Mapping[str, int]] | None:
-        sums = platform.accounts.counters.shown
-        if not platform.accounts.counters.is_known or OTHER in sums:
-            return None
-        tokens, uncounted = defaultdict[str, int](int), defaultdict[str, int](int)
-        for series, each in sums.items():
-            tokens[series.model] += each.tokens_out
-            uncounted[series.model] += each.uncounted
-        return tokens, uncounted
+        counters = platform.accounts.counters
+        sums = by_model(counters.shown) if counters.is_known else None
+        return None if sums is None else answered(sums)
 
     return ServiceMeter(
         platform.clock,
@@ -239,6 +235,11 @@ def meter_of(platform: "LocalPlatform") -> ServiceMeter:
     )
 
 
+def answered(sums: Mapping[str, Sum]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the tokens of answers, and the requests without tokens, by model."""
+    return {name: each.tokens_out for name, each in sums.items()}, {name: each.uncounted for name, each in sums.items()}
+
+
 def _first_token(before: Counters, after: Counters, route: str) -> float | None:
     earlier = before.buckets.get(route, {})
     more = {edge: count - earlier.get(edge, 0) for edge, count in after.buckets.get(route, {}).items()}
@@ -246,13 +247,19 @@ def _first_token(before: Counters, after: Counters, route: str) -> float | None:
     return None if found is None else found / _MS
 
 
-def _more(before: Mapping[str, float], after: Mapping[str, float], names: Sequence[str]) -> float:
+def increase(before: Mapping[str, float], after: Mapping[str, float], names: Sequence[str]) -> float:
+    """Return the increase of several counters together."""
     return sum(after.get(name, 0) - before.get(name, 0) for name in names)
 
 
-def _began_again(before: Counters, after: Counters) -> bool:
-    pairs = ((before.requests, after.requests), (before.tokens or {}, after.tokens or {}))
-    return any(later.get(name, 0) < value for earlier, later in pairs for name, value in earlier.items())
+def _are_others(before: Counters, after: Counters) -> bool:
+    requests = have_begun_again(before.requests, after.requests)
+    return requests or have_begun_again(before.tokens or {}, after.tokens or {})
+
+
+def have_begun_again(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
+    """Whether a counter is smaller than it was, or gone."""
+    return any(after.get(name, 0) < value for name, value in before.items())
 
 
 def _memory(replicas: Sequence[Replica]) -> Mapping[str, int | None]:

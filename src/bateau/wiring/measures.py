@@ -3,12 +3,12 @@
 Called by wiring.local.
 """
 
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bateau.domain.usage_counters import OTHER
+from bateau.domain.usage_counters import by_model
 from bateau.store.measure_writer import MeasureWriter
 from bateau.store.measures import MeasureReader
 from bateau.wiring.paths import Paths
@@ -40,15 +40,14 @@ class Measured:
     def __init__(self, platform: "LocalPlatform", *, token: str | None) -> None:
         clock, control, counters = platform.clock, platform.control, platform.accounts.counters
 
-        def tokens() -> tuple[dict[str, int], dict[str, int]] | None:
-            sums = counters.shown
-            if not counters.is_known or OTHER in sums:
+        def tokens() -> tuple[Mapping[str, int], Mapping[str, int]] | None:
+            sums = by_model(counters.shown) if counters.is_known else None
+            if sums is None:
                 return None
-            questions, answers = defaultdict[str, int](int), defaultdict[str, int](int)
-            for series, each in sums.items():
-                questions[series.model] += each.tokens_in
-                answers[series.model] += each.tokens_out
-            return questions, answers
+            return (
+                {model: each.tokens_in for model, each in sums.items()},
+                {model: each.tokens_out for model, each in sums.items()},
+            )
 
         sources = Sources(
             asked=platform.plane.ask,

@@ -27,7 +27,7 @@ from bateau.observe.cpu import cpu_by_session
 from bateau.observe.memory import memory_by_session
 from bateau.observe.metrics import samples
 from bateau.ports.clock import Clock
-from bateau.wiring.figures import Counters, counters_of, percentile, routes_of
+from bateau.wiring.figures import Counters, counters_of, have_begun_again, increase, percentile, routes_of
 from bateau.wiring.reported import Reported
 
 _LATE_S: Final = 4 * m.INTERVAL_S  # an increase over more than that is in no interval
@@ -118,12 +118,12 @@ class Sampler:
         if before and not 0 < when_s - before.when_s <= _LATE_S:
             before = None
         workloads = {str(each.key): each for each in self._sources.services()}
-        rows = {each.service: self._row(each, workloads.get(each.service), before, look) for each in self._statuses()}
+        rows = {
+            each.service: self._row(each, workloads.get(each.service), before, look)
+            for each in self._sources.statuses()
+        }
         self._keep(rows)
         self._target.add(when_s, rows)
-
-    def _statuses(self) -> Sequence[ServiceStatus]:
-        return self._sources.statuses()
 
     async def _look(self, when_s: float) -> _Look:
         replicas = tuple(self._sources.replicas())
@@ -234,12 +234,12 @@ def _add_requests(row: Row, routes: Sequence[str], workload: Workload, before: _
     )
     if before is None or before.counters is None or before.gateways != look.gateways:
         return
-    if _began_again(before.counters.requests, look.counters.requests):
+    if have_begun_again(before.counters.requests, look.counters.requests):
         return
     then, now = before.counters, look.counters
-    row[m.REQUESTS.name] = _more(then.requests, now.requests, routes)
-    row[m.CLIENT_ERRORS.name] = _more(then.client_errors, now.client_errors, routes)
-    row[m.SERVER_ERRORS.name] = _more(then.server_errors, now.server_errors, routes)
+    row[m.REQUESTS.name] = increase(then.requests, now.requests, routes)
+    row[m.CLIENT_ERRORS.name] = increase(then.client_errors, now.client_errors, routes)
+    row[m.SERVER_ERRORS.name] = increase(then.server_errors, now.server_errors, routes)
     buckets = defaultdict[float, float](float)
     for route in routes:
         earlier = then.buckets.get(route, {})
@@ -267,13 +267,5 @@ def _add_tokens(row: Row, model: str, before: _Look | None, look: _Look) -> None
     if before is None or before.tokens is None or look.tokens is None:
         return
     for measure, then, now in zip((m.INPUT_TOKENS, m.OUTPUT_TOKENS), before.tokens, look.tokens, strict=True):
-        if not _began_again(then, now):
-            row[measure.name] = _more(then, now, [model])
-
-
-def _more(before: Mapping[str, float], after: Mapping[str, float], names: Sequence[str]) -> float:
-    return sum(after.get(name, 0) - before.get(name, 0) for name in names)
-
-
-def _began_again(before: Mapping[str, float], after: Mapping[str, float]) -> bool:
-    return any(after.get(name, 0) < value for name, value in before.items())
+        if not have_begun_again(then, now):
+            row[measure.name] = increase(then, now, [model])
