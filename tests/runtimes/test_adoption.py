@@ -229,3 +229,13 @@ async def test_a_stop_that_was_cut_short_is_finished(rig: Rig) -> None:
     await until_true(lambda: second.observe() == [])
     assert rig.pids() == set()
     assert not rig.record("app.a.0").exists()
+
+
+async def test_a_record_that_was_being_written_is_removed(rig: Rig) -> None:
+    folder = rig.folder / "state" / "replicas"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "app.a.2.new").write_text('{"version": ')
+    runtime = rig.runtime()
+    await runtime.adopt()
+    assert list(folder.iterdir()) == []
+    assert not list(runtime.observe())

@@ -17,6 +17,7 @@ from bateau.domain.slo import Slo
 from bateau.domain.status import ServiceState, ServiceStatus, Status
 from bateau.domain.workload import Command, ModelServer, Port, ServiceKey, Workload
 from bateau.kit.position import Position
+from bateau.observe.sessions import Use
 from bateau.testing import ManualClock
 from bateau.wiring import sampling
 from bateau.wiring.sampling import Sampler, Sources
@@ -67,8 +68,7 @@ class Instance:
         self.points: list[tuple[float, Mapping[str, Mapping[str, float]]]] = []
         self.failing: Exception | None = None
         self.statuses = [status(CHAT), status(SHOP), status(ENVOY)]
-        monkeypatch.setattr(sampling, "cpu_by_session", self._cpu_of)
-        monkeypatch.setattr(sampling, "memory_by_session", self._memory_of)
+        monkeypatch.setattr(sampling, "use_by_session", self._uses)
         sources = Sources(
             asked=self._asked,
             replica_pages=self._replica_pages,
@@ -103,11 +103,8 @@ class Instance:
         ]
         return ["\n".join(lines)]
 
-    def _cpu_of(self, pids: Sequence[int]) -> Mapping[int, float | None]:
-        return {pid: self.cpu[pid] for pid in pids}
-
-    def _memory_of(self, pids: Sequence[int]) -> Mapping[int, int | None]:
-        return {pid: self.memory[pid] for pid in pids}
+    def _uses(self, pids: Sequence[int]) -> Mapping[int, Use]:
+        return {pid: Use(cpu_s=self.cpu[pid], memory_bytes=self.memory[pid]) for pid in pids}
 
     async def _replica_pages(self) -> Mapping[str, str | None]:
         return self.waiting
@@ -192,16 +189,36 @@ async def test_requests_that_wait_are_those_of_all_replicas(instance: Instance) 
 
 
 @pytest.mark.parametrize("pages", [[None], ["", None]])
-async def test_a_gateway_that_does_not_answer_is_unknown_until_there_are_two_looks(
+async def test_the_requests_of_a_silent_gateway_are_in_the_next_interval(
     instance: Instance, pages: list[str | None]
 ) -> None:
     await instance.after()
-    instance.pages = pages
+    instance.pages, instance.requests = pages, {("chat", "200"): 3}
     silent = (await instance.after())[CHAT]
     assert not {"requests", "active", "client_errors", "first_tokens"} & silent.keys()
-    instance.pages = None
+    instance.pages, instance.requests = None, {("chat", "200"): 5}
+    assert (await instance.after())[CHAT]["requests"] == 5
+    assert (await instance.after())[CHAT]["requests"] == 0
+
+
+async def test_the_requests_of_a_gateway_that_was_silent_for_long_are_unknown(instance: Instance) -> None:
+    await instance.after()
+    instance.pages = [None]
+    for _ in range(4):
+        await instance.after()
+    instance.pages, instance.requests = None, {("chat", "200"): 5}
     assert "requests" not in (await instance.after())[CHAT]
     assert (await instance.after())[CHAT]["requests"] == 0
+
+
+async def test_another_gateway_after_a_silent_one_is_unknown(instance: Instance) -> None:
+    await instance.after()
+    instance.pages = [None]
+    await instance.after()
+    instance.replicas[2] = replica(ENVOY, 31)
+    instance.cpu[31], instance.memory[31] = 0.5, 2**20
+    instance.pages, instance.requests = None, {("chat", "200"): 5}
+    assert "requests" not in (await instance.after())[CHAT]
 
 
 async def test_counters_that_begin_again_are_unknown_once(instance: Instance) -> None:

@@ -22,9 +22,8 @@ from bateau.domain.replica import Replica
 from bateau.domain.usage_counters import by_model
 from bateau.domain.used import Sum
 from bateau.domain.workload import Workload
-from bateau.observe.cpu import cpu_by_session
-from bateau.observe.memory import memory_by_session
 from bateau.observe.metrics import samples
+from bateau.observe.sessions import Use, use_by_session
 from bateau.ports.clock import Clock
 from bateau.wiring.cpu_use import CpuUse
 
@@ -154,12 +153,12 @@ class ServiceMeter:
             return self._latest
 
     async def _measure(self, now: float) -> None:
-        if self._memory_at is None or now - self._memory_at >= MEMORY_S:
-            self._memory = await asyncio.to_thread(_memory, self._replicas())
-            self._memory_at = now
         replicas = self._replicas()
-        seconds = await asyncio.to_thread(cpu_by_session, [each.pid for each in replicas if each.pid])
-        self._cpu.add(now, replicas, seconds)
+        memory = self._memory_at is None or now - self._memory_at >= MEMORY_S
+        uses = await asyncio.to_thread(use_by_session, [each.pid for each in replicas if each.pid], memory=memory)
+        if memory:
+            self._memory, self._memory_at = _memory(replicas, uses), now
+        self._cpu.add(now, replicas, {pid: each.cpu_s for pid, each in uses.items()})
         self._cores = self._cpu.cores()
         pages = await self._asked(f"/stats/prometheus?filter={_FILTER}")
         first, last = self._window(now, pages)
@@ -262,13 +261,12 @@ def have_begun_again(before: Mapping[str, float], after: Mapping[str, float]) ->
     return any(after.get(name, 0) < value for name, value in before.items())
 
 
-def _memory(replicas: Sequence[Replica]) -> Mapping[str, int | None]:
+def _memory(replicas: Sequence[Replica], uses: Mapping[int, Use]) -> Mapping[str, int | None]:
     """Return the memory of each service: that of all its replicas that run."""
-    by_pid = memory_by_session([each.pid for each in replicas if each.pid])
     found: dict[str, int | None] = {}
     for each in replicas:
         if each.pid:
-            before, more = found.get(each.service, 0), by_pid[each.pid]
+            before, more = found.get(each.service, 0), uses[each.pid].memory_bytes
             found[each.service] = None if before is None or more is None else before + more
     # To a MiB, so that a page is not made again for a page of memory.
     return {

@@ -14,7 +14,7 @@ tests/wiring/test_sampling.py::test_a_source_that_fails_leaves_the_others.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import floor
 from typing import Final, Protocol, TypeVar
 
@@ -23,9 +23,8 @@ from bateau.domain.promql import around
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus
 from bateau.domain.workload import Workload
-from bateau.observe.cpu import cpu_by_session
-from bateau.observe.memory import memory_by_session
 from bateau.observe.metrics import samples
+from bateau.observe.sessions import Use, use_by_session
 from bateau.ports.clock import Clock
 from bateau.wiring.figures import Counters, counters_of, have_begun_again, increase, percentile, routes_of
 from bateau.wiring.reported import Reported
@@ -66,18 +65,26 @@ class Sources:
     gateways: Callable[[], frozenset[str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """Everything at one moment; None for unknown values. CPU time is by replica and process."""
+    """Everything at one moment; None for unknown values. CPU time is by replica and process.
+
+    `counters` are those of `gateways` at `counted_s`.
+    """
 
     when_s: float
     replicas: Sequence[Replica]
     gateways: frozenset[tuple[str, int | None]]
     counters: Counters | None
+    counted_s: float
     tokens: tuple[Mapping[str, int], Mapping[str, int]] | None
     cpu: Mapping[tuple[str, int], float | None]
     memory: Mapping[int, int | None]
     pages: Mapping[str, str | None]
+
+    def with_counters_of(self, before: "_Look") -> "_Look":
+        """Return this look with earlier counters, so that the next increase is that of both intervals."""
+        return replace(self, counters=before.counters, gateways=before.gateways, counted_s=before.counted_s)
 
 
 @dataclass(slots=True)
@@ -98,7 +105,7 @@ class Sampler:
         self._before: _Look | None = None
         self._reports = {
             name: Reported(f"{name} cannot be measured at the moment")
-            for name in ("requests", "waiting requests", "tokens", "memory", "CPU time")
+            for name in ("requests", "waiting requests", "tokens", "memory and CPU time")
         }
         self.processes = Processes()
 
@@ -114,7 +121,8 @@ class Sampler:
         before = self._before
         if before and before.when_s == when_s:
             return
-        self._before = look = await self._look(when_s)
+        look = await self._look(when_s)
+        self._before = look.with_counters_of(before) if before and look.counters is None else look
         if before and not 0 < when_s - before.when_s <= _LATE_S:
             before = None
         workloads = {str(each.key): each for each in self._sources.services()}
@@ -130,15 +138,24 @@ class Sampler:
         proxies = self._sources.gateways()
         gateways = frozenset((each.id, each.pid) for each in replicas if each.service in proxies)
         pids = {each.pid: each.id for each in replicas if each.pid}
-        counters, pages, tokens, cpu, memory = await asyncio.gather(
+        counters, pages, tokens, uses = await asyncio.gather(
             self._tried("requests", self._counters()),
             self._tried("waiting requests", self._sources.replica_pages()),
             self._tried("tokens", _soon(self._sources.tokens)),
-            self._tried("CPU time", asyncio.to_thread(cpu_by_session, list(pids))),
-            self._tried("memory", asyncio.to_thread(memory_by_session, list(pids))),
+            self._tried("memory and CPU time", asyncio.to_thread(use_by_session, list(pids))),
         )
-        times = {(name, pid): (cpu or {}).get(pid) for pid, name in pids.items()}
-        return _Look(when_s, replicas, gateways, counters, tokens, times, memory or {}, pages or {})
+        used = {pid: (uses or {}).get(pid, Use()) for pid in pids}
+        return _Look(
+            when_s=when_s,
+            replicas=replicas,
+            gateways=gateways,
+            counters=counters,
+            counted_s=when_s,
+            tokens=tokens,
+            cpu={(name, pid): used[pid].cpu_s for pid, name in pids.items()},
+            memory={pid: each.memory_bytes for pid, each in used.items()},
+            pages=pages or {},
+        )
 
     async def _counters(self) -> Counters | None:
         pages = await self._sources.asked(_PAGE)
@@ -233,6 +250,8 @@ def _add_requests(row: Row, routes: Sequence[str], workload: Workload, before: _
         value for cluster, value in look.counters.active.items() if _service_of(cluster) == workload.key
     )
     if before is None or before.counters is None or before.gateways != look.gateways:
+        return
+    if look.when_s - before.counted_s > _LATE_S:
         return
     if have_begun_again(before.counters.requests, look.counters.requests):
         return

@@ -92,6 +92,7 @@ class LocalKeeper:
         instance cannot be used.
         """
         self._prepare()
+        self._instance.records.remove_unfinished()
         findings = look(self._instance.records, self._runners)
         await self._end_strays(findings)
         adopted: list[Supervisor] = []

@@ -5,6 +5,8 @@ Called by runtimes.local.
 Invariant: a file is complete or absent: it is written to a temporary name, synced, and renamed. Only its owner can read
 it (0600), and it holds no value that comes from `env()`, only the keys of the withheld values. Held by
 tests/runtimes/test_records.py and tests/runtimes/test_withheld_values.py.
+Invariant: what a killed control plane has written half is removed by the next one. Held by
+tests/runtimes/test_adoption.py::test_a_record_that_was_being_written_is_removed.
 Refused: one database for all replicas; a damaged file must affect only one replica, and `cat` should show its content.
 """
 
@@ -15,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
@@ -25,6 +27,7 @@ from bateau.runtimes.local.program_files import FileMark
 
 log = logging.getLogger(__name__)
 
+_UNFINISHED: Final = ".new"
 VERSION = 3
 VERSIONS_READ = (1, 2, 3)  # version 1 had no drain timeout and no metrics, version 2 no runner and no files
 
@@ -88,6 +91,12 @@ class Records:
             raise DamagedRecordError(f"it describes replica {record.id}")
         return record
 
+    def remove_unfinished(self) -> None:
+        """Remove files that were being written when a control plane was killed."""
+        for path in self._folder.glob(f"*{_UNFINISHED}"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
     def set_aside(self, path: Path) -> Path:
         """Rename a damaged file, so that it is kept for inspection but no longer read."""
         aside = path.with_suffix(".damaged")
@@ -98,7 +107,7 @@ class Records:
     def write(self, record: Record) -> None:
         """Write a record to the disk and sync it before returning. Raises ReplicaError."""
         path = self._path(record.id)
-        aside = path.with_suffix(".new")
+        aside = path.with_suffix(_UNFINISHED)
         text = json.dumps(_to_tree(record), indent=1)
         try:
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
