@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bateau.domain.measures import FIRST_TOKENS, INTERVAL_S, MEASURES, REQUESTS, SERVER_ERRORS, SLOW
+from bateau.domain.measures import ANSWERS, INTERVAL_S, MEASURES, REQUESTS, SERVER_ERRORS, SLOW
 from bateau.store.measure_writer import MeasureWriter
 from bench.extent import Extent, extent
 from bench.report import figure
@@ -39,7 +39,7 @@ class Traffic:
 
     def _row(self, service: str) -> Mapping[str, float]:
         chance = self._chance
-        idle = dict.fromkeys((each.name for each in MEASURES if each.name != "first_token_p95"), 0.0)
+        idle = dict.fromkeys((each.name for each in MEASURES if each.name != "latency_p95"), 0.0)
         idle |= {"replicas_wanted": 1.0, "replicas_ready": 1.0, "memory": self._memory[service]}
         idle["cpu"] = chance.randrange(3) / 100
         if service not in self._busy:
@@ -51,8 +51,8 @@ class Traffic:
             "client_errors": float(chance.random() < 0.1),
             "server_errors": float(chance.random() < 0.05),
             "slow": float(int(requests * chance.random() * 0.1)),
-            "first_tokens": requests,
-            "first_token_p95": chance.random(),
+            "answers": requests,
+            "latency_p95": chance.random(),
             "input_tokens": requests * chance.randrange(100, 900),
             "output_tokens": requests * chance.randrange(50, 300),
             "active": float(chance.randrange(9)),
@@ -97,7 +97,7 @@ def _totals(writer: MeasureWriter, now: float) -> float:
     services: Sequence[str] = writer.services()
     for window_s in WINDOWS_S:
         for service in services:
-            for measure in (REQUESTS, SERVER_ERRORS, FIRST_TOKENS, SLOW):
+            for measure in (REQUESTS, SERVER_ERRORS, ANSWERS, SLOW):
                 writer.total(service, measure, since=now - window_s, until=now)
     return 1000 * (time.process_time() - began)
 

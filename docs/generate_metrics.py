@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-_HISTOGRAMS = ("envoy_bateau_request_duration", "envoy_bateau_time_to_first_token")
+_HISTOGRAMS = ("envoy_bateau_request_duration", "envoy_bateau_time_to_first_token", "envoy_bateau_time_to_first_byte")
 
 
 def metrics() -> Iterator[tuple[str, str, str, str]]:

@@ -45,7 +45,7 @@ async def test_figures_that_are_not_known_are_null(folder: Path) -> None:
         tree = await asyncio.to_thread(ApiClient(folder / "c.sock", instance="x").figures)
     finally:
         await server.close()
-    unknown = dict.fromkeys(("requestsPerS", "errors", "firstTokenSP95", "tokensPerS", "memoryBytes", "cpuCores"))
+    unknown = dict.fromkeys(("requestsPerS", "errors", "latencySP95", "tokensPerS", "memoryBytes", "cpuCores"))
     raw = {"seconds": 0.0, "tokensMissing": False, **unknown}
     shop = {"seconds": 30.0, "requestsPerS": 2.0, "errors": 0.5, "memoryBytes": 2**20, "cpuCores": 0.25}
     assert tree == {"number": 3, "services": {"app/shop": {**raw, **shop}, "app/raw": raw}}

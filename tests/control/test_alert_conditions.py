@@ -5,8 +5,8 @@ import pytest
 from bateau.control.alert_conditions import Facts, Seen, Verdict, Watched, verdicts
 from bateau.domain.alert_rules import DAY_S, HOUR_S, RULES
 from bateau.domain.measures import (
+    ANSWERS,
     CPU,
-    FIRST_TOKENS,
     MEMORY,
     REPLICAS_READY,
     REPLICAS_WANTED,
@@ -20,7 +20,7 @@ from bateau.domain.slo import Slo
 from control.measured import FakeHistory
 
 NOW = 1_800_000_000.0
-CHAT = Watched(key="model/chat", slo=Slo(availability=99.5, first_token_p95_s=5.0), cpu=2.0, memory=1000.0, queue=64.0)
+CHAT = Watched(key="model/chat", slo=Slo(availability=99.5, latency_p95_s=5.0), cpu=2.0, memory=1000.0, queue=64.0)
 
 
 def holding(history: FakeHistory, service: Watched = CHAT, facts: Facts | None = None) -> dict[str, Verdict]:
@@ -87,13 +87,13 @@ def test_another_objective_moves_the_bound():
     assert "BateauErrorBudgetBurn" in holding(history, lax), "an outage fires with any objective"
 
 
-def test_slow_first_tokens_fire():
+def test_slow_answers_fire():
     history = FakeHistory()
-    history.add("model/chat", FIRST_TOKENS, 100, at=NOW - 60)
+    history.add("model/chat", ANSWERS, 100, at=NOW - 60)
     history.add("model/chat", SLOW, 80, at=NOW - 60)
     (found,) = holding(history).values()
     assert found.rule.name == "BateauLatencyBudgetBurn"
-    assert "80 % of 100 requests in 1h got their first token too late" in found.says
+    assert "80 % of 100 requests in 1h were answered too late" in found.says
 
 
 def test_what_is_not_known_neither_holds_nor_ends():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from bateau.domain.measures import CPU, FIRST_TOKENS, MEMORY, OUTPUT_TOKENS, REQUESTS, RESTARTS, SERVER_ERRORS, Measure
+from bateau.domain.measures import ANSWERS, CPU, MEMORY, OUTPUT_TOKENS, REQUESTS, RESTARTS, SERVER_ERRORS, Measure
 from bateau.store.measures import MeasureReader
 from bateau.wiring.measures import measures_path
 from bateau.wiring.paths import paths
@@ -70,7 +70,7 @@ def test_what_happens_is_measured_and_survives_a_killed_control_plane(stack: Sta
     assert "error" in stack.post("/v1/chat/completions", {**chat_body(), "temperature": "hot"})
     wait_for(lambda: watched.total(REQUESTS) == 4 and watched.total(OUTPUT_TOKENS), timeout_s=40)
     assert watched.total(SERVER_ERRORS) == 0
-    assert watched.total(FIRST_TOKENS) >= 3
+    assert watched.total(ANSWERS) >= 3
     assert 3 <= watched.total(OUTPUT_TOKENS) <= 24
     assert watched.total(CPU) > 0 and watched.total(MEMORY) > 2**20 and watched.total(MEMORY, ENVOY) > 2**20
     shown = charts(stack)
@@ -115,7 +115,7 @@ def test_charts_show_the_values_of_prometheus_and_the_own_ones_without_it(stack:
 
         html = wait_for(shown, timeout_s=60, every_s=2)
         assert "says warn" not in html
-        for chart in ("requests", "errors", "tokens", "waiting", "replicas", "cpu", "memory", "first-token"):
+        for chart in ("requests", "errors", "tokens", "waiting", "replicas", "cpu", "memory", "latency"):
             known = [line for line in values(html, chart) if set(line) - {"not known", "no requests"}]
             assert known, chart
         assert values(html, "replicas")[0][-1] == "1"

@@ -33,7 +33,7 @@ spec:
 apiVersion: bateau.dev/v1alpha1
 kind: App
 metadata: {name: shop}
-spec: {command: [sleep, "1"], ports: {http: {protocol: http}}}
+spec: {command: [sleep, "1"], ports: {http: {protocol: http}}, slo: {ttfbP95: 500ms}}
 """
 MINUTES = 420
 STEPS_OF_DAYS = 73 * 6  # of ten minutes
@@ -49,12 +49,20 @@ def requests(good: float, bad: float, *, until: int | None = None, steps: int = 
 
 def first_tokens(fast: float, slow: float) -> Series:
     """Answers of the model in each minute, faster or slower than two seconds."""
-    series = "gen_ai_server_time_to_first_token_seconds_%s{%s}"
-    model = 'gen_ai_request_model="chat"'
-    counts = {"1": fast, "2.5": fast, "+Inf": fast + slow}
+    return answers("gen_ai_server_time_to_first_token_seconds_%s{%s}", "chat", {"1": fast, "2.5": fast}, fast + slow)
+
+
+def first_bytes(fast: float, slow: float) -> Series:
+    """Answers of the app in each minute, faster or slower than half a second."""
+    return answers("bateau_time_to_first_byte_seconds_%s{%s}", "app/shop/http", {"0.5": fast, "1": fast}, fast + slow)
+
+
+def answers(series: str, route: str, faster: Mapping[str, float], count: float) -> Series:
+    name = f'gen_ai_request_model="{route}"'
+    buckets = {**faster, "+Inf": count}
     return {
-        **{series % ("bucket", f'{model},le="{le}"'): f"0+{count:g}x{MINUTES}" for le, count in counts.items()},
-        series % ("count", model): f"0+{fast + slow:g}x{MINUTES}",
+        **{series % ("bucket", f'{name},le="{le}"'): f"0+{each:g}x{MINUTES}" for le, each in buckets.items()},
+        series % ("count", name): f"0+{count:g}x{MINUTES}",
     }
 
 
@@ -172,6 +180,21 @@ def test_promtool_finds_that_each_rule_fires_for_bad_series_only(
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_an_app_that_answers_too_late_fires(services: tuple[Workload, ...], tmp_path: Path) -> None:
+    name, tree = "BateauLatencyBudgetBurn", cast("Any", rule_groups(services))
+    (tmp_path / "rules.yml").write_text(write_document(tree))
+    rules = [rule for group in tree["groups"] for rule in group["rules"] if rule.get("alert") == name]
+    (rule,) = (each for each in rules if each["labels"]["service"] == "app/shop")
+    labels = {**rule["labels"], "objective": "latency"}
+    at = (400, "1m")
+    tests = [
+        _test(name, first_bytes(1, 50), at, [{"exp_labels": labels, "exp_annotations": rule["annotations"]}]),
+        _test(name, first_bytes(100, 1), at, []),
+    ]
+    done = judged(tmp_path, tests, "1m")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def judged(folder: Path, tests: Sequence[Any], every: str) -> subprocess.CompletedProcess[str]:
     """Run tests whose series have a sample for each time of evaluation."""
     tree = {"rule_files": ["rules.yml"], "evaluation_interval": every, "tests": list(tests)}
@@ -231,7 +254,7 @@ def test_the_object_for_the_operator_has_its_schema(services: tuple[Workload, ..
     assert cast("Any", tree)["metadata"]["namespace"] == "monitoring"
 
 
-def test_services_without_an_objective_have_no_rule_about_it(services: tuple[Workload, ...]) -> None:
+def test_a_service_has_only_the_rules_that_apply_to_it(services: tuple[Workload, ...]) -> None:
     names = {
         rule["alert"]
         for group in cast("Any", rule_groups(services))["groups"]
@@ -240,7 +263,8 @@ def test_services_without_an_objective_have_no_rule_about_it(services: tuple[Wor
         if "alert" in rule
     }
     assert names == {
-        "BateauErrorBudgetBurn", "BateauErrorBudgetBurnSlow", "BateauServiceDown", "BateauReplicasMissing",
+        "BateauErrorBudgetBurn", "BateauErrorBudgetBurnSlow", "BateauLatencyBudgetBurn", "BateauServiceDown",
+        "BateauReplicasMissing",
         "BateauRestartLoop",
     }  # fmt: skip
 

@@ -16,8 +16,8 @@ import pytest
 
 from bateau.domain.measures import (
     CPU,
-    FIRST_TOKEN_P95,
     INTERVAL_S,
+    LATENCY_P95,
     MEASURES,
     MEMORY,
     REQUESTS,
@@ -125,7 +125,7 @@ def test_a_value_that_is_missing_is_unknown_and_never_0(kept: Kept) -> None:
     for history in (kept.writer, kept.written(), kept.again()):
         window = {"since": at(0), "until": at(3)}
         assert history.total(CHAT, REQUESTS, **window) == 5.0
-        assert history.total(CHAT, FIRST_TOKEN_P95, **window) is None
+        assert history.total(CHAT, LATENCY_P95, **window) is None
         assert history.total(SHOP, CPU, **window) == 0.75
         assert [each.value for each in history.points(SHOP, CPU, **window, step_s=15.0)] == [None, 0.5, 0.25]
 

@@ -1,20 +1,24 @@
 """The page for Prometheus, made from a real Envoy's counters: what it says of requests that were really sent."""
 
+import asyncio
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from bateau.domain.endpoint import Backend
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
-from traffic.gateway import Gateway, eventually, model
+from traffic.gateway import Gateway, eventually, free_port, model
 from traffic.upstream import Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DURATION = "gen_ai_server_request_duration_seconds"
 FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105 - a token of text
+FIRST_BYTE = "bateau_time_to_first_byte_seconds"
 LLAMACPP = """\
 # HELP llamacpp:prompt_tokens_total Number of prompt tokens processed.
 # TYPE llamacpp:prompt_tokens_total counter
@@ -91,6 +95,55 @@ async def test_the_page_is_as_prometheus_reads_it(gateway: Gateway, first: Upstr
     assert "something_new" not in page
     upstream = {s.labels["cluster"]: s.value for s in _samples(page, "envoy_cluster_upstream_rq_total")}
     assert upstream["model/chat"] == 3
+
+
+async def test_the_latency_of_an_app_is_the_time_to_its_first_byte(gateway: Gateway, first: Upstream) -> None:
+    """A stream may last for hours. Errors, and requests to models, have no such latency."""
+
+    async def streamed(request: web.Request) -> web.StreamResponse:
+        if request.path == "/fails":
+            return web.Response(status=500)
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"begin")
+        await asyncio.sleep(1)
+        await answer.write(b"end")
+        return answer
+
+    port = free_port()
+    app = Backend(
+        service="app/shop",
+        name="shop",
+        protocol="http",
+        endpoints=(first.endpoint(),),
+        listen_port=port,
+        port_name="main",
+    )
+    await gateway.publish(model("chat", first.endpoint()), app)
+    await gateway.chat("chat")
+    first.answer = streamed
+    for path in ("/", "/", "/fails"):
+        await gateway.ask("GET", f"http://127.0.0.1:{port}{path}")
+
+    async def counted() -> dict[tuple[str, str], float] | None:
+        page = await _page(gateway)
+        found = {
+            (family, s.labels["gen_ai_request_model"]): s.value
+            for family in (DURATION, FIRST_BYTE)
+            for s in _samples(page, f"{family}_count")
+        }
+        return found if found.get((DURATION, "app/shop/main")) == 3 else None
+
+    counts = await eventually(counted)
+    assert {label: count for (family, label), count in counts.items() if family == FIRST_BYTE} == {"app/shop/main": 2}
+    page = await _page(gateway)
+    sums = {
+        family: s.value
+        for family in (DURATION, FIRST_BYTE)
+        for s in _samples(page, f"{family}_sum")
+        if s.labels["gen_ai_request_model"] == "app/shop/main"
+    }
+    assert sums[DURATION] - sums[FIRST_BYTE] > 1, "two answers went on for a second each"
 
 
 async def test_strangers_cannot_make_series(gateway: Gateway, first: Upstream) -> None:

@@ -53,9 +53,9 @@ async def test_a_gap_is_no_line_and_is_named() -> None:
     assert "latest Requests not known" in shown
 
 
-async def test_without_requests_the_first_token_is_not_unknown() -> None:
-    made = charts(first_token_p95=(0.25, None, None), first_tokens=(1.0, 0.0, None))
-    shown = figure(parts_of(await a_view(made), "/services/model/chat")["charts"], "first-token")
+async def test_without_requests_latency_is_not_unknown() -> None:
+    made = charts(latency_p95=(0.25, None, None), answers=(1.0, 0.0, None))
+    shown = figure(parts_of(await a_view(made), "/services/model/chat")["charts"], "latency")
     (values,) = re.findall(r'data-values="([^"]*)"', shown)
     assert values.split("|")[:3] == ["250 ms", "no requests", "not known"]
     assert shown.count('class="gap"') == 1
@@ -64,9 +64,9 @@ async def test_without_requests_the_first_token_is_not_unknown() -> None:
 async def test_a_service_has_the_charts_that_apply() -> None:
     specs = {"chat": model(), "shop": app(), "big": external()}
     names = {
-        "model/chat": "requests errors first-token tokens waiting replicas cpu memory",
-        "app/shop": "requests errors waiting replicas cpu memory",
-        "model/big": "requests errors first-token tokens waiting",
+        "model/chat": "requests errors latency tokens waiting replicas cpu memory",
+        "app/shop": "requests errors latency waiting replicas cpu memory",
+        "model/big": "requests errors latency tokens waiting",
         "gateway/envoy": "replicas cpu memory",
     }
     for service, wanted in names.items():

@@ -157,7 +157,7 @@ def _try_it(visitor: Visitor) -> None:
     assert page.locator(".message.assistant .body").inner_text().strip()
     # Its figures: the gateway and the ledger have counted the request.
     expect(page.locator("dt:text-is('Tokens/s') + dd")).to_have_text(re.compile("[1-9]"), timeout=SLOW_MS)
-    expect(page.locator("dt:text-is('First token p95') + dd")).to_have_text(re.compile("[1-9].* m?s"), timeout=SLOW_MS)
+    expect(page.locator("dt:text-is('Latency p95') + dd")).to_have_text(re.compile("[1-9].* m?s"), timeout=SLOW_MS)
 
 
 def _break_it(visitor: Visitor, pictures: Pictures) -> None:

@@ -74,7 +74,7 @@ async def test_a_row_is_made_again_only_when_its_service_or_its_figures_change(m
 
 async def test_figures_are_shown_with_their_units() -> None:
     figures = ServiceFigures(
-        seconds=30, requests_per_s=12.3, errors=0.012, first_token_s_p95=0.0412, tokens_per_s=127.4, tokens_missing=True
+        seconds=30, requests_per_s=12.3, errors=0.012, latency_s_p95=0.0412, tokens_per_s=127.4, tokens_missing=True
     )
     view = replace(await a_view(), figures=Figures(services={"model/chat": figures}))
     assert cells(parts_of(view, "/")["services"], "row-model-chat")[1:] == [

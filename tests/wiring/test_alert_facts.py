@@ -145,4 +145,4 @@ async def test_bounds_are_those_of_all_replicas(tmp_path: Path):
         found = {each.key: each for each in watched(it.world.control, it.world.control.snapshots.latest) or ()}
         shop, chat = found["app/shop"], found["model/chat"]
         assert (shop.memory, shop.cpu, shop.queue, shop.slo.availability) == (2 * 64 * 2**20, 1.0, None, 99.9)
-        assert (chat.memory, chat.slo.availability, chat.slo.first_token_p95_s) == (None, 99.5, 2.0)
+        assert (chat.memory, chat.slo.availability, chat.slo.latency_p95_s) == (None, 99.5, 2.0)

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bateau.domain.charts import SPANS
-from bateau.domain.measures import CPU, FIRST_TOKEN_P95, MEASURES, MEMORY, REQUESTS, SLOW, Measure, Point
+from bateau.domain.measures import CPU, LATENCY_P95, MEASURES, MEMORY, REQUESTS, SLOW, Measure, Point
 from bateau.testing import ManualClock
 from bateau.wiring.charts import ChartReports
 from bateau.wiring.prometheus_server import Server, server_of
@@ -117,7 +117,7 @@ async def test_a_server_has_the_values(fake: tuple[FakeServer, str]) -> None:
     charts = await made.reports.now(CHAT, "hour")
     assert charts and charts.source == url and charts.trouble is None and made.history.asked == 0
     assert charts.of(REQUESTS)[-2:] == (2.0, None), "an increase in 30 seconds is a rate, and NaN is not known"
-    assert charts.of(FIRST_TOKEN_P95)[-2:] == charts.of(MEMORY)[-2:] == (60.0, None)
+    assert charts.of(LATENCY_P95)[-2:] == charts.of(MEMORY)[-2:] == (60.0, None)
     assert charts.of(REQUESTS)[:-2] == (None,) * 118
     assert server.headers == ["Bearer a-token"] * len(MEASURES)
     assert all('instance="a\\"b"' in each["query"] for each in server.queries)

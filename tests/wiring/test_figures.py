@@ -100,9 +100,9 @@ async def test_rates_are_the_differences_of_two_looks(counters: Counters) -> Non
     counters.buckets = {"50": 10, "100": 20, "+Inf": 20}
     found = await counters.after(10, "model/chat")
     assert (found.seconds, found.requests_per_s, found.errors, found.tokens_per_s) == (10, 2.0, 0.1, 40.0)
-    assert found.first_token_s_p95 == pytest.approx(0.095)
+    assert found.latency_s_p95 == pytest.approx(0.095)
     shop = await counters.of("app/shop")
-    assert (shop.requests_per_s, shop.errors, shop.first_token_s_p95, shop.tokens_per_s) == (0.0, None, None, None)
+    assert (shop.requests_per_s, shop.errors, shop.latency_s_p95, shop.tokens_per_s) == (0.0, None, None, None)
 
 
 async def test_tcp_ports_have_no_requests_to_count(counters: Counters) -> None:

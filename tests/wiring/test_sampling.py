@@ -29,12 +29,13 @@ SERVICES = (
         runs=ModelServer(source="smollm2"),
         position=Position("a.yaml", 1, 1),
         ports={"http": Port(protocol="openai")},
-        slo=Slo(first_token_p95_s=0.1),
+        slo=Slo(latency_p95_s=0.1),
     ),
     Workload(
         key=ServiceKey(SHOP),
         runs=Command(words=("shop",)),
         position=Position("b.yaml", 1, 1),
+        slo=Slo(latency_p95_s=0.1),
         ports={"http": Port(protocol="http"), "admin": Port(protocol="http"), "raw": Port(protocol="tcp")},
     ),
 )
@@ -58,6 +59,7 @@ class Instance:
         self.clock = ManualClock(monotonic=100.0, wall=1_700_000_010.0)
         self.requests: dict[tuple[str, str], int] = {}
         self.buckets: dict[str, int] = {}
+        self.bytes: dict[str, dict[str, int]] = {}
         self.active: dict[str, int] = {}
         self.pages: list[str | None] | None = None
         self.waiting: Mapping[str, str | None] = {}
@@ -96,6 +98,11 @@ class Instance:
         lines += [
             f'envoy_bateau_time_to_first_token_bucket{{route="chat",le="{edge}"}} {count}'
             for edge, count in self.buckets.items()
+        ]
+        lines += [
+            f'envoy_bateau_time_to_first_byte_bucket{{route="app/shop/{port}",le="{edge}"}} {count}'
+            for port, buckets in self.bytes.items()
+            for edge, count in buckets.items()
         ]
         lines += [
             f'envoy_cluster_upstream_rq_active{{envoy_cluster_name="{name}"}} {count}'
@@ -169,16 +176,24 @@ async def test_sums_are_the_increases_between_two_looks(instance: Instance) -> N
     assert found[ENVOY]["cpu"] == 0.25
 
 
-async def test_first_tokens_are_slow_beyond_the_objective(instance: Instance) -> None:
+async def test_first_tokens_of_a_model_are_slow_beyond_the_objective(instance: Instance) -> None:
     instance.buckets = {"50": 10, "100": 10, "250": 10, "+Inf": 10}
     await instance.after()
     instance.buckets = {"50": 20, "100": 25, "250": 29, "+Inf": 30}
     chat = (await instance.after())[CHAT]
-    assert (chat["first_tokens"], chat["slow"]) == (20, 5)
-    assert chat["first_token_p95"] == pytest.approx(0.25)
+    assert (chat["answers"], chat["slow"]) == (20, 5)
+    assert chat["latency_p95"] == pytest.approx(0.25)
     chat = (await instance.after())[CHAT]
-    assert (chat["first_tokens"], chat["slow"]) == (0, 0)
-    assert "first_token_p95" not in chat, "without an answer nothing took any time"
+    assert (chat["answers"], chat["slow"]) == (0, 0)
+    assert "latency_p95" not in chat, "without an answer nothing took any time"
+
+
+async def test_first_bytes_of_all_ports_of_an_app_are_slow_beyond_the_objective(instance: Instance) -> None:
+    instance.bytes = {"http": {"50": 1, "100": 1, "250": 1, "+Inf": 1}, "admin": {"50": 0, "100": 0, "+Inf": 0}}
+    await instance.after()
+    instance.bytes = {"http": {"50": 7, "100": 9, "250": 11, "+Inf": 11}, "admin": {"50": 1, "100": 1, "+Inf": 2}}
+    shop = (await instance.after())[SHOP]
+    assert (shop["answers"], shop["slow"]) == (12, 3)
 
 
 async def test_requests_that_wait_are_those_of_all_replicas(instance: Instance) -> None:
@@ -195,7 +210,7 @@ async def test_the_requests_of_a_silent_gateway_are_in_the_next_interval(
     await instance.after()
     instance.pages, instance.requests = pages, {("chat", "200"): 3}
     silent = (await instance.after())[CHAT]
-    assert not {"requests", "active", "client_errors", "first_tokens"} & silent.keys()
+    assert not {"requests", "active", "client_errors", "answers"} & silent.keys()
     instance.pages, instance.requests = None, {("chat", "200"): 5}
     assert (await instance.after())[CHAT]["requests"] == 5
     assert (await instance.after())[CHAT]["requests"] == 0

@@ -112,7 +112,7 @@ class FigureTree(TypedDict):
     seconds: float
     requestsPerS: float | None
     errors: float | None
-    firstTokenSP95: float | None
+    latencySP95: float | None
     tokensPerS: float | None
     tokensMissing: bool
     memoryBytes: int | None

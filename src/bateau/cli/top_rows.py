@@ -15,14 +15,14 @@ from bateau.api.trees import FiguresTree, FigureTree, ServiceTree, StatusTree
 from bateau.kit.json_value import ReadObject
 from bateau.kit.visible import visible_line
 
-Order = Literal["service", "state", "requests", "errors", "first-token", "tokens", "cpu", "memory"]
+Order = Literal["service", "state", "requests", "errors", "latency", "tokens", "cpu", "memory"]
 ORDERS: Final[Sequence[Order]] = get_args(Order)
-HEADER: Final = ("SERVICE", "STATE", "READY", "REQ/S", "ERRORS", "FIRST TOKEN P95", "TOKENS/S", "CPU", "MEMORY")
+HEADER: Final = ("SERVICE", "STATE", "READY", "REQ/S", "ERRORS", "LATENCY P95", "TOKENS/S", "CPU", "MEMORY")
 _UNKNOWN: Final[FigureTree] = {
     "seconds": 0.0,
     "requestsPerS": None,
     "errors": None,
-    "firstTokenSP95": None,
+    "latencySP95": None,
     "tokensPerS": None,
     "tokensMissing": False,
     "memoryBytes": None,
@@ -64,7 +64,7 @@ class Sample:
 _FIGURES: Final[Mapping[Order, Callable[[FigureTree], float | None]]] = {
     "requests": lambda each: each["requestsPerS"],
     "errors": lambda each: each["errors"],
-    "first-token": lambda each: each["firstTokenSP95"],
+    "latency": lambda each: each["latencySP95"],
     "tokens": lambda each: each["tokensPerS"],
     "cpu": lambda each: each["cpuCores"],
     "memory": lambda each: each["memoryBytes"],
@@ -120,7 +120,7 @@ def _row(service: ServiceTree, found: FigureTree) -> tuple[str, ...]:
         _DASH if service["engine"] == "external" else ready,
         _shown(found["requestsPerS"], number),
         _shown(found["errors"], share),
-        _shown(found["firstTokenSP95"], duration),
+        _shown(found["latencySP95"], duration),
         f">= {tokens}" if found["tokensMissing"] and tokens != _DASH else tokens,
         _shown(found["cpuCores"], _cores),
         _shown(found["memoryBytes"], memory),

@@ -23,7 +23,7 @@ from bateau.domain.alert_rules import (
     bad_share,
     budget,
 )
-from bateau.domain.measures import FIRST_TOKENS, Measure, MeasureHistory
+from bateau.domain.measures import ANSWERS, Measure, MeasureHistory
 from bateau.domain.slo import Slo
 from bateau.kit.quantity import format_seconds
 
@@ -132,7 +132,7 @@ def _burns_in(
     if not short_total or short_bad / short_total < least:
         return False, ""
     allowed = budget(each.slo, when.objective)
-    what = "got their first token too late" if when.total is FIRST_TOKENS else "failed"
+    what = "were answered too late" if when.total is ANSWERS else "failed"
     says = (
         f"{_percent(bad / total)} of {total:,.0f} requests in {format_seconds(window.long_s)} {what}, and "
         f"{_percent(short_bad / short_total)} of those in {format_seconds(window.short_s)}; the objective allows "

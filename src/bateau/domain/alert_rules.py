@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bateau.domain.measures import (
+    ANSWERS,
     CPU,
-    FIRST_TOKENS,
     MEMORY,
     REPLICAS_READY,
     REPLICAS_WANTED,
@@ -194,9 +194,10 @@ RULES: Final[Sequence[Rule]] = (
     Rule(
         name="BateauLatencyBudgetBurn",
         severity="warning",
-        when=BurnRate(bad=SLOW, total=FIRST_TOKENS, objective="latency", windows=(*FAST, *SLOW_WINDOWS)),
-        summary="{subject} gives its first token too late",
-        description="Add replicas or `scale`, shorten the prompts, or set another `spec.slo.ttftP95`.",
+        when=BurnRate(bad=SLOW, total=ANSWERS, objective="latency", windows=(*FAST, *SLOW_WINDOWS)),
+        summary="{subject} answers too late",
+        description="Add replicas or `scale`, shorten the prompts of a model, or set another `spec.slo.ttftP95` "
+        "(of an app: `ttfbP95`).",
         causes=(*_CHANGES, *_CRASHES),
     ),
     Rule(

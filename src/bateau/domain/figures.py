@@ -1,4 +1,4 @@
-"""What each service does now, in numbers: requests, errors, the time to the first token, tokens, memory and CPU.
+"""What each service does now, in numbers: requests, errors, latency, tokens, memory and CPU.
 
 Made by wiring.figures; shown by ui, and by cli through api.
 """
@@ -12,15 +12,15 @@ class ServiceFigures:
     """The figures of one service over the last `seconds`, which do not count when they are compared. None: not known.
 
     `errors` is the share of the requests with a status of 400 or more, None if there were no requests.
-    `first_token_s_p95` is estimated from the buckets of a histogram. `tokens_per_s` counts generated tokens once their
-    answer has ended; with `tokens_missing`, some answers did not say theirs. `memory_bytes` and `cpu_cores` are those
-    of all replicas.
+    `latency_s_p95` is the time to the first token of a model, or to the first byte of an app, estimated from the
+    buckets of a histogram. `tokens_per_s` counts generated tokens once their answer has ended; with `tokens_missing`,
+    some answers did not say theirs. `memory_bytes` and `cpu_cores` are those of all replicas.
     """
 
     seconds: float = field(default=0.0, compare=False)
     requests_per_s: float | None = None
     errors: float | None = None
-    first_token_s_p95: float | None = None
+    latency_s_p95: float | None = None
     tokens_per_s: float | None = None
     tokens_missing: bool = False
     memory_bytes: int | None = None

@@ -3,6 +3,8 @@
 Written by wiring, kept by store, and read by alerts and charts. The table is the one list of all
 that is kept, charted, alerted on and exported.
 
+The latency of an answer is the time from its request to the first token of a model, or to the first byte of an app.
+
 A measure is a sum or a gauge. A sum is kept as the increase in each interval, so that counters that begin again need no
 care from readers. A missing value is unknown, and never 0.
 """
@@ -63,31 +65,28 @@ SERVER_ERRORS: Final = Measure(
 )
 SLOW: Final = Measure(
     name="slow",
-    title="First tokens slower than the objective",
+    title="Answers slower than the objective",
     unit="{request}",
     kind="sum",
     promql=(
-        "sum(increase(gen_ai_server_time_to_first_token_seconds_count{<routes>}[<window>])) "
-        '- <below> * sum(increase(gen_ai_server_time_to_first_token_seconds_bucket{<routes>,le=~"<lower>"}[<window>])) '
-        '- <above> * sum(increase(gen_ai_server_time_to_first_token_seconds_bucket{<routes>,le=~"<upper>"}[<window>]))'
+        "sum(increase(<latency>_count{<routes>}[<window>])) "
+        '- <below> * sum(increase(<latency>_bucket{<routes>,le=~"<lower>"}[<window>])) '
+        '- <above> * sum(increase(<latency>_bucket{<routes>,le=~"<upper>"}[<window>]))'
     ),
 )
-FIRST_TOKENS: Final = Measure(
-    name="first_tokens",
-    title="Answers with a first token",
+ANSWERS: Final = Measure(
+    name="answers",
+    title="Answers whose latency is known",
     unit="{request}",
     kind="sum",
-    promql="sum(increase(gen_ai_server_time_to_first_token_seconds_count{<routes>}[<window>]))",
+    promql="sum(increase(<latency>_count{<routes>}[<window>]))",
 )
-FIRST_TOKEN_P95: Final = Measure(
-    name="first_token_p95",
-    title="First token p95",
+LATENCY_P95: Final = Measure(
+    name="latency_p95",
+    title="Latency p95",
     unit="s",
     kind="gauge",
-    promql=(
-        "histogram_quantile(0.95, sum by (le) ("
-        "increase(gen_ai_server_time_to_first_token_seconds_bucket{<routes>}[<window>])))"
-    ),
+    promql=("histogram_quantile(0.95, sum by (le) (increase(<latency>_bucket{<routes>}[<window>])))"),
 )
 INPUT_TOKENS: Final = Measure(
     name="input_tokens",
@@ -158,8 +157,8 @@ MEASURES: Final[Sequence[Measure]] = (
     CLIENT_ERRORS,
     SERVER_ERRORS,
     SLOW,
-    FIRST_TOKENS,
-    FIRST_TOKEN_P95,
+    ANSWERS,
+    LATENCY_P95,
     INPUT_TOKENS,
     OUTPUT_TOKENS,
     ACTIVE,

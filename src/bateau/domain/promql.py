@@ -13,6 +13,9 @@ from typing import Final
 
 from bateau.domain.measures import TIME_EDGES_S, Measure
 
+# The first as OpenTelemetry's conventions for generative models name it.
+TIME_TO_FIRST_TOKEN: Final = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105 - a token of text
+TIME_TO_FIRST_BYTE: Final = "bateau_time_to_first_byte_seconds"
 _CLUSTER_PARTS: Final = "([/#].+)?"  # an app's port, or how often a service that may sleep has woken up
 
 
@@ -29,8 +32,8 @@ def promql(
 
     `labels` are those of the instance, where a server has several.
 
-    With `is_model`, requests name the service in their body. `bound_s` is the time to the first token beyond which an
-    answer is slow; a bound between two edges of the histogram is interpolated between them.
+    With `is_model`, requests name the service in their body. `bound_s` is the latency beyond which an answer
+    is slow; a bound between two edges of the histogram is interpolated between them.
 
     >>> from bateau.domain.measures import REQUESTS
     >>> promql(REQUESTS, "model/chat", is_model=True, window="5m")
@@ -42,6 +45,7 @@ def promql(
     is_route = _is("gen_ai_request_model", name) if is_model else _matches("gen_ai_request_model", service, "/.+")
     words = {
         "routes": is_route + more,
+        "latency": TIME_TO_FIRST_TOKEN if is_model else TIME_TO_FIRST_BYTE,
         "service": _is("service", service) + more,
         "clusters": _matches("cluster", service, _CLUSTER_PARTS) + more,
         "window": window,

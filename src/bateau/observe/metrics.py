@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bateau.domain.promql import TIME_TO_FIRST_BYTE, TIME_TO_FIRST_TOKEN
+
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -98,11 +100,20 @@ def add_envoy(page: Page, *texts: str) -> None:
         elif name.startswith("envoy_bateau_time_to_first_token"):
             _add_seconds(
                 page,
-                "gen_ai_server_time_to_first_token_seconds",
+                TIME_TO_FIRST_TOKEN,
                 name,
                 labels,
                 value,
                 says="Time from request to first byte of the body.",
+            )
+        elif name.startswith("envoy_bateau_time_to_first_byte"):
+            _add_seconds(
+                page,
+                TIME_TO_FIRST_BYTE,
+                name,
+                labels,
+                value,
+                says="Time from request to first byte of the answer of an app.",
             )
         elif name in _ENVOY_PASSED:
             kind, says = _ENVOY_PASSED[name]

@@ -1,4 +1,4 @@
-"""Charts of a service as SVG: requests, errors, the first token, tokens, replicas, what waits, CPU and memory.
+"""Charts of a service as SVG: requests, errors, latency, tokens, replicas, what waits, CPU and memory.
 
 Called by ui.pages.service_page.
 
@@ -86,13 +86,14 @@ _ERRORS: Final = Chart(
     shown=number,
 )
 _FIRST_TOKEN: Final = Chart(
-    name="first-token",
+    name="latency",
     title="First token p95",
     unit="",
-    lines=(Line(name="p95", tone="one", measure=m.FIRST_TOKEN_P95),),
+    lines=(Line(name="p95", tone="one", measure=m.LATENCY_P95),),
     shown=duration,
-    counted=m.FIRST_TOKENS,
+    counted=m.ANSWERS,
 )
+_FIRST_BYTE: Final = replace(_FIRST_TOKEN, title="First byte p95")
 _TOKENS: Final = Chart(
     name="tokens",
     title="Tokens",
@@ -148,8 +149,9 @@ def charts_of(view: View, service: str) -> Iterator[Chart]:
     )
     if has_routes:
         yield from (_REQUESTS, _ERRORS)
+        yield _FIRST_TOKEN if view.is_model(service) else _FIRST_BYTE
     if view.is_model(service):
-        yield from (_FIRST_TOKEN, _TOKENS)
+        yield _TOKENS
     if has_routes:
         yield _WAITING if view.is_model(service) and status.engine != "external" else _ACTIVE
     if status.engine != "external":

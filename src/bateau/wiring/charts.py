@@ -129,7 +129,7 @@ class ChartReports:
             service,
             is_model=workload is not None and workload.is_named_in_bodies,
             window=f"{max(span.step_s, _WINDOW_MIN_S):g}s",
-            bound_s=(workload.slo.first_token_p95_s if workload else None) or 1.0,
+            bound_s=(workload.slo.latency_p95_s if workload else None) or 1.0,
             labels=self._server.labels if self._server else {},
         )
         if measure.kind == "sum":

@@ -2,7 +2,7 @@
 
 Called by cli.up, wiring.charts, wiring.cluster_view and wiring.sampling.
 
-The gateway's counters give requests, errors and the time to the first token; those of the ledger give tokens; the
+The gateway's counters give requests, errors and latencies; those of the ledger give tokens; the
 processes of replicas give memory and CPU.
 
 Invariant: while nobody asks, nothing is measured. Held by
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 FRESH_S: Final = 2.0
 WINDOW_S: Final = 30.0
 MEMORY_S: Final = 10.0
-_FILTER: Final = "bateau%5C.(requests|time_to_first_token)"
+_FILTER: Final = "bateau%5C.(requests|time_to_first_)"
 _ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _PERCENTILE: Final = 0.95
 _BEGINNING: Final = "envoy_bateau_"
+# A route is that of a model or of an app, so it is in one of them.
+_LATENCIES: Final = tuple(f"{_BEGINNING}time_to_first_{what}_bucket" for what in ("token", "byte"))
 _MS: Final = 1000.0
 _MIB: Final = 2**20
 
@@ -76,7 +78,7 @@ def counters_of(texts: Sequence[str]) -> Counters:
                 server_errors[route] += float(value) if code >= _SERVER_ERROR else 0
             elif name == "envoy_cluster_upstream_rq_active":
                 active[labels.get("envoy_cluster_name", "")] += float(value)
-            elif name == f"{_BEGINNING}time_to_first_token_bucket":
+            elif name in _LATENCIES:
                 buckets[route][float(labels["le"])] += float(value)
     return Counters(
         requests=requests,
@@ -209,7 +211,7 @@ class ServiceMeter:
             seconds=round(seconds, 1),
             requests_per_s=requests / seconds if routes else None,
             errors=errors / requests if requests else None,
-            first_token_s_p95=_first_token(before, after, each.name) if each.is_named_in_bodies else None,
+            latency_s_p95=_latency(before, after, routes),
             tokens_per_s=tokens,
             tokens_missing=bool(missing),
             memory_bytes=memory,
@@ -239,11 +241,19 @@ def answered(sums: Mapping[str, Sum]) -> tuple[Mapping[str, int], Mapping[str, i
     return {name: each.tokens_out for name, each in sums.items()}, {name: each.uncounted for name, each in sums.items()}
 
 
-def _first_token(before: Counters, after: Counters, route: str) -> float | None:
-    earlier = before.buckets.get(route, {})
-    more = {edge: count - earlier.get(edge, 0) for edge, count in after.buckets.get(route, {}).items()}
-    found = percentile(more, _PERCENTILE)
+def _latency(before: Counters, after: Counters, routes: Sequence[str]) -> float | None:
+    found = percentile(more_in_buckets(before, after, routes), _PERCENTILE)
     return None if found is None else found / _MS
+
+
+def more_in_buckets(before: Counters, after: Counters, routes: Sequence[str]) -> Mapping[float, float]:
+    """Return the cumulative buckets of the latencies between two looks, of several routes together, by ms."""
+    more = defaultdict[float, float](float)
+    for route in routes:
+        earlier = before.buckets.get(route, {})
+        for edge, count in after.buckets.get(route, {}).items():
+            more[edge] += count - earlier.get(edge, 0)
+    return more
 
 
 def increase(before: Mapping[str, float], after: Mapping[str, float], names: Sequence[str]) -> float:

@@ -2,7 +2,7 @@
 
 Called by wiring.measures and wiring.metrics.
 
-The gateway's counters give requests, errors, the time to the first token and the requests in flight; the ledger gives
+The gateway's counters give requests, errors, latencies and the requests in flight; the ledger gives
 tokens; pages of model servers give the requests that wait; /proc gives the memory and CPU time of replicas.
 
 Invariant: counters that begin again, and sources that do not answer, give unknown values, and never wrong ones. Held by
@@ -12,7 +12,6 @@ tests/wiring/test_sampling.py::test_a_source_that_fails_leaves_the_others.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import floor
@@ -26,12 +25,20 @@ from bateau.domain.workload import Workload
 from bateau.observe.metrics import samples
 from bateau.observe.sessions import Use, use_by_session
 from bateau.ports.clock import Clock
-from bateau.wiring.figures import Counters, counters_of, have_begun_again, increase, percentile, routes_of
+from bateau.wiring.figures import (
+    Counters,
+    counters_of,
+    have_begun_again,
+    increase,
+    more_in_buckets,
+    percentile,
+    routes_of,
+)
 from bateau.wiring.reported import Reported
 
 _LATE_S: Final = 4 * m.INTERVAL_S  # an increase over more than that is in no interval
 _AFTER_S: Final = 0.05  # a timer that is early must not measure the interval before again
-_PAGE: Final = "/stats/prometheus?usedonly&filter=" + "bateau%5C.(requests|time_to_first_token)|upstream_rq_active$"
+_PAGE: Final = "/stats/prometheus?usedonly&filter=" + "bateau%5C.(requests|time_to_first_)|upstream_rq_active$"
 _WAITING: Final = "llamacpp:requests_deferred"
 _SHARE: Final = 0.95
 _MS: Final = 1000.0
@@ -259,18 +266,14 @@ def _add_requests(row: Row, routes: Sequence[str], workload: Workload, before: _
     row[m.REQUESTS.name] = increase(then.requests, now.requests, routes)
     row[m.CLIENT_ERRORS.name] = increase(then.client_errors, now.client_errors, routes)
     row[m.SERVER_ERRORS.name] = increase(then.server_errors, now.server_errors, routes)
-    buckets = defaultdict[float, float](float)
-    for route in routes:
-        earlier = then.buckets.get(route, {})
-        for edge, count in now.buckets.get(route, {}).items():
-            buckets[edge / _MS] += count - earlier.get(edge, 0)
+    buckets = {edge / _MS: count for edge, count in more_in_buckets(then, now, routes).items()}
     count = buckets.get(float("inf"), 0.0)
-    row[m.FIRST_TOKENS.name] = count
-    if (bound_s := workload.slo.first_token_p95_s) is not None:
+    row[m.ANSWERS.name] = count
+    if (bound_s := workload.slo.latency_p95_s) is not None:
         lower, upper, share = around(bound_s)
         below = (1 - share) * buckets.get(lower, 0.0) + share * buckets.get(upper, 0.0)
         row[m.SLOW.name] = max(0.0, count - below)
-    _put(row, m.FIRST_TOKEN_P95, percentile(buckets, _SHARE))
+    _put(row, m.LATENCY_P95, percentile(buckets, _SHARE))
 
 
 def _service_of(cluster: str) -> str:

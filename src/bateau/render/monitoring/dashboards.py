@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from bateau.domain.measures import CPU, FIRST_TOKEN_P95, MEASURES, RESTARTS, SLOW, Measure
-from bateau.domain.promql import promql
+from bateau.domain.measures import CPU, LATENCY_P95, MEASURES, RESTARTS, SLOW, Measure
+from bateau.domain.promql import TIME_TO_FIRST_BYTE, TIME_TO_FIRST_TOKEN, promql
 from bateau.kit.json_value import JsonObject
 
 _SCHEMA: Final = 41  # of Grafana 12; later versions migrate it
@@ -21,7 +21,6 @@ _COLUMNS: Final = 24
 _WINDOW: Final = "$__rate_interval"
 _MODEL: Final = "$model"
 _UNITS: Final[Mapping[str, str]] = {"By": "bytes", "s": "s"}
-_FIRST_TOKENS: Final = "gen_ai_server_time_to_first_token_seconds_bucket"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +94,16 @@ SERVICES: Final = Dashboard(
                 },
             ),
             Panel(
-                title="First token p95",
+                title="Latency p95",
                 unit="s",
                 queries={
-                    "{{gen_ai_request_model}}": "histogram_quantile(0.95, sum by (le, gen_ai_request_model) "
-                    f"(rate({_FIRST_TOKENS}{{}}[$__rate_interval])))"
+                    "{{gen_ai_request_model}}": " or ".join(
+                        "histogram_quantile(0.95, sum by (le, gen_ai_request_model) "
+                        f"(rate({each}_bucket{{}}[$__rate_interval])))"
+                        for each in (TIME_TO_FIRST_TOKEN, TIME_TO_FIRST_BYTE)
+                    )
                 },
-                says="From the request to the first byte of the answer's body.",
+                says="From the request to the first token of a model, or to the first byte of an app.",
             ),
         ),
         "Tokens and resources": (
@@ -316,7 +318,7 @@ def _measured(measure: Measure) -> Panel:
         queries={measure.title: expr.replace("increase(", "rate(") if is_rate else expr},
         unit=unit,
         quiet="only llama.cpp's own servers say it" if measure.name == "waiting" else "",
-        says="In an hour." if measure is RESTARTS else "Estimated." if measure is FIRST_TOKEN_P95 else "",
+        says="In an hour." if measure is RESTARTS else "Estimated." if measure is LATENCY_P95 else "",
     )
 
 

@@ -144,7 +144,7 @@ def _expression(service: Workload, rule: Rule) -> str | None:
 
 
 def _has(service: Workload, when: BurnRate) -> bool:
-    return when.objective == "availability" or service.slo.first_token_p95_s is not None
+    return when.objective == "availability" or service.slo.latency_p95_s is not None
 
 
 def _burns(service: Workload, when: BurnRate, window: Window) -> str:
@@ -174,7 +174,7 @@ def _above(service: Workload, when: Above) -> str | None:
 
 
 def _of(service: Workload, measure: Measure, *, window: str = "") -> str:
-    latency = service.slo.first_token_p95_s
+    latency = service.slo.latency_p95_s
     of = partial(promql, measure, str(service.key), is_model=service.is_named_in_bodies, window=window)
     return of() if latency is None else of(bound_s=latency)
 

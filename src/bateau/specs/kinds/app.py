@@ -139,7 +139,7 @@ def to_workload(document: Hydrated) -> Workload:
         stop_signal=spec.stop_signal,
         restart=spec.restart,
         route=spec.route,
-        slo=Slo(availability=spec.slo.availability),
+        slo=Slo(availability=spec.slo.availability, latency_p95_s=spec.slo.ttfb_p95),
         position=document.position,
         positions=document.positions,
         tree=document.tree,
@@ -332,6 +332,7 @@ _RESOURCE: Final = Resource(
         "spec.uses": {"maxItems": 256},
         "spec.uses[]": {"maxLength": 80},
         "spec.health.port": {"maxLength": 253},
+        "spec.slo.ttfbP95": {"maxLength": 64},
     },
 )
 

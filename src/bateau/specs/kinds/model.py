@@ -200,7 +200,7 @@ def to_workload(document: Hydrated) -> Workload:
         route=spec.route,
         limits=spec.limits,
         costs=spec.costs,
-        slo=Slo(availability=spec.slo.availability, first_token_p95_s=spec.slo.ttft_p95),
+        slo=Slo(availability=spec.slo.availability, latency_p95_s=spec.slo.ttft_p95),
         routing=Routing(
             fallback=spec.fallback,
             split=tuple(sorted(spec.split.items())),

@@ -18,7 +18,7 @@ from bateau.ui.graph import graph
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.words import NO_REQUESTS, NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
 
-COLUMNS = ("Requests/s", "Errors", "First token p95", "Tokens/s", "Memory")
+COLUMNS = ("Requests/s", "Errors", "Latency p95", "Tokens/s", "Memory")
 
 
 def make(view: View, _parts: Mapping[str, str]) -> Screen:
@@ -140,7 +140,6 @@ def figures(found: ServiceFigures, *, is_model: bool, is_gateway: bool) -> Itera
         yield figure(found.requests_per_s, number)
         is_idle = found.requests_per_s == 0
         yield NO_REQUESTS if is_idle else figure(found.errors, share)
-        first_token = NO_REQUESTS if is_idle else figure(found.first_token_s_p95, duration)
-        yield first_token if is_model else NOT_APPLICABLE
+        yield NO_REQUESTS if is_idle else figure(found.latency_s_p95, duration)
         yield figure(found.tokens_per_s, number, least=found.tokens_missing) if is_model else NOT_APPLICABLE
     yield figure(found.memory_bytes, memory)

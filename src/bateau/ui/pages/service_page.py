@@ -142,7 +142,7 @@ def _figures(view: View, service: ServiceStatus) -> h.Element:
             h.div[h.dt["Replicas ready"], h.dd[f"{service.replicas_ready}/{service.replicas_wanted}"]],
             (h.div[h.dt[name], h.dd[value]] for name, value in shown),
         ],
-        h.p(".note")[f"Requests and tokens {over}; the first token is estimated from a histogram."],
+        h.p(".note")[f"Requests and tokens {over}; the latency is estimated from a histogram."],
     ]
 
 
