@@ -25,9 +25,9 @@ from bateau.ports.texts import Texts
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.documents import DocumentKind, Documents
-from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.lease import Lease
 from bateau.runtimes.kubernetes.offers import read_offers
+from bateau.runtimes.kubernetes.reach import Reach
 from bateau.runtimes.kubernetes.watches import OwnWatches, SharedWatches
 from bateau.sources.settings import Settings
 from bateau.specs.kinds import STORED
@@ -40,6 +40,7 @@ from bateau.wiring.followed_bundle import FollowedBundle
 from bateau.wiring.followed_history import FollowedHistory
 from bateau.wiring.following import Followed, opened_bundle, opened_repository
 from bateau.wiring.keys_required import KeysRequired
+from bateau.wiring.left_over import DOCUMENTS_OF, left_over
 from bateau.wiring.offers import KnownOffers
 from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.schemas import VERSIONS
@@ -54,21 +55,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DOCUMENTS_OF: Final = "documents.of"
-_REPORT_AGAIN_S: Final = 5.0
 _RELEASE_S: Final = 3.0
-_LOOK_AGAIN_S: Final = 2.0
 
 
 class Controller:
-    """The controller of one cluster, from `run` to its end."""
+    """The controller of one cluster, from `run` to its end. `reach` is told whether the cluster answers."""
 
-    def __init__(self, settings: ControllerSettings) -> None:
+    def __init__(self, settings: ControllerSettings, reach: Reach | None = None) -> None:
         self.settings = settings
+        self.reach = reach or Reach()
         self._wakes: list[Callable[[], None]] = []
         self._clock = SystemClock()
         self._worker = Worker()
-        self.api = ApiServer(settings.access)
+        self.api = ApiServer(settings.access, reach=self.reach)
         self._lease = Lease(self.api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity)
         self._leads = False
         self._offers = KnownOffers(partial(read_offers, self.api), self._clock)
@@ -86,6 +85,18 @@ class Controller:
         self._bundle: FollowedBundle | None = None
         self._history: FollowedHistory | None = None  # of a followed environment
         self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def holder(self) -> str:
+        """The controller that holds the lease, "" while that is not known."""
+        return self._lease.holder
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the state of every service is known, or why it is not."""
+        if not self._kept if self.settings.follows else not self._documents_are_kept:
+            return False
+        return all(each.is_known or each.trouble for each in self._kept.values())
 
     @property
     def gateways(self) -> int | None:
@@ -271,9 +282,8 @@ class Controller:
     def _spaces(self) -> list[Space] | None:
         """Return the models of all namespaces; None until each of them has been read since the start."""
         if not self._complete:
-            waits = not self.settings.follows and self._documents.trouble is not None
-            missing = self._documents.namespaces() - self._kept.keys()
-            if waits or missing or not all(each.is_known for each in self._kept.values()):
+            waits = not self.settings.follows and not self._documents_are_kept
+            if waits or not all(each.is_known for each in self._kept.values()):
                 return None
             self._complete = True
         if self._names_no_models:
@@ -292,6 +302,11 @@ class Controller:
             for namespace, each in self._kept.items()
             if (sound := each.reconciler.sound) is not None
         ]
+
+    @property
+    def _documents_are_kept(self) -> bool:
+        """Whether the documents were read, and each of their namespaces is reconciled."""
+        return self._documents.is_whole and not self._documents.namespaces() - self._kept.keys()
 
     def _changed(self) -> None:
         self._statuses.wake()
@@ -333,48 +348,20 @@ class Controller:
             self._tasks.create_task(reconciler.run(), name=name)
 
     def _new_api(self) -> ApiServer:
-        api = ApiServer(self.settings.access)
+        api = ApiServer(self.settings.access, reach=self.reach)
         self._apis.append(api)
         return api
 
     async def _left_over(self) -> None:
-        """Remove what the documents declared that were deleted while no controller ran.
-
-        Where the definitions are newer than the list of objects, the documents were lost with the old definitions, and
-        were not deleted one by one: then everything stays.
-        """
-        left = await self._inventories()
-        while left is None:
-            await asyncio.sleep(_LOOK_AGAIN_S)
-            left = await self._inventories()
-        defined_at, found = left
-        known = self._documents.namespaces()
-        for owner, namespace, since in found:
-            if owner != f"{DOCUMENTS_OF}.{namespace}" or namespace in known:
-                continue
-            if since < defined_at:
-                logger.warning(
-                    "%s has no documents since the definitions were replaced; the objects there stay", namespace
-                )
-            else:
-                self._keep(namespace)
-
-    async def _inventories(self) -> tuple[str, list[tuple[str, str, str]]] | None:
-        """Return the time of the newest definition, and all inventories; None if they cannot be read now."""
-        if self._documents.trouble is not None:
-            return None
-        try:
-            return await self._documents.defined_at(), await inventories(self.api)
-        except ClusterError as error:
-            logger.warning("objects of deleted documents are not removed yet: %s", error.message)
-            return None
+        for namespace in await left_over(self.api, self._documents):
+            self._keep(namespace)
 
     async def _close(self) -> None:
         for each in self._kept.values():
             await each.reconciler.close()
         await self._watches.close()
         self._worker.close()
-        if self._leads:
+        if self._leads and self.reach.unreachable is None:
             try:
                 async with asyncio.timeout(_RELEASE_S):
                     await self._lease.release()

@@ -30,7 +30,7 @@ from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.runtimes.kubernetes.removing import KEPT_KINDS, Remover
-from bateau.wiring.controller import DOCUMENTS_OF
+from bateau.wiring.left_over import DOCUMENTS_OF
 from bateau.wiring.this_process import SystemClock
 
 OWNER: Final = "installation"

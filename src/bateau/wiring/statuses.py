@@ -45,6 +45,12 @@ class Kept:
         """Whether nothing is missing in the observed state of the declared services."""
         return self.reconciler.sound is not None and self.runtime.is_read
 
+    @property
+    def trouble(self) -> str | None:
+        """Why something is missing, if that is known."""
+        wrong = self.reconciler.declared.wrong if self.reconciler.declared else None
+        return self.reconciler.trouble or wrong or self.reconciler.observed.unknown
+
 
 class Statuses:
     """Reports the state of the services of `kept`, by namespace, whenever it is woken."""

@@ -19,6 +19,7 @@ import orjson
 from bateau.domain.errors import ClusterError
 from bateau.kit.json_value import JsonObject, ReadObject, array_at, is_object, object_at, text_at
 from bateau.runtimes.kubernetes.kubeconfig import Access
+from bateau.runtimes.kubernetes.reach import Reach
 from bateau.runtimes.kubernetes.requests import Gone, NotFound, Requests
 
 FIELD_MANAGER: Final = "bateau"
@@ -76,10 +77,10 @@ class WatchEvent:
 
 
 class ApiServer:
-    """One API server. Close it at the end, or use it in `async with`."""
+    """One API server. Close it at the end, or use it in `async with`. All that share a `reach` are the same one."""
 
-    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ) -> None:
-        self.requests = Requests(access, environ=environ)
+    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ, reach: Reach | None = None) -> None:
+        self.requests = Requests(access, environ=environ, reach=reach)
         self._resources: dict[str, dict[str, Resource]] = {}  # by API version, then by kind
 
     @property

@@ -87,6 +87,7 @@ class Documents:
         self._settled: dict[DocumentKey, Document] = {}
         self._lost: dict[DocumentKey, Document] = {}  # their definition was deleted, and they with it
         self._waiting: dict[str, list[asyncio.Event]] = {}
+        self._is_whole = False
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -104,6 +105,11 @@ class Documents:
             if watched.unknown:
                 return f"the cluster does not tell its {self._kinds[kind].definition}: {watched.unknown}"
         return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the texts are known, and have been taken over at one time since the start."""
+        return self._is_whole and self.trouble is None
 
     @property
     def lost(self) -> int:
@@ -195,6 +201,7 @@ class Documents:
 
     async def _take_over(self) -> None:
         """Take the watched documents over. Raises ClusterError if the definitions of deleted ones cannot be read."""
+        is_whole = self.trouble is None
         now = {each.key: each for watched in self._watched.values() for each in watched.items.values()}
         gone = self._settled.keys() - now.keys() - self._lost.keys()
         undefined = {kind for kind in {key[0] for key in gone} if not await self._is_defined(kind)}
@@ -210,6 +217,7 @@ class Documents:
             for key in before.keys() | now.keys()
             if (old := before.get(key)) is None or (new := now.get(key)) is None or old.text != new.text
         }
+        self._is_whole = self._is_whole or is_whole
         self._wake(frozenset(differ))
 
     def _named(self, key: DocumentKey) -> str:

@@ -1,7 +1,8 @@
 """Hold a Lease, so that one of several controllers acts.
 
 Called by wiring.controller. Source: coordination.k8s.io/v1 and the timing of client-go's leader election: a lease of
-15 s, renewed every 2 s, given up by its holder after 10 s without success, before another may take it.
+15 s, renewed every 2 s, given up by its holder after 10 s without success, before another may take it. A request for it
+has half of that. So it is the first to notice an API server that no longer answers.
 
 Invariant: two holders never act at the same time, as long as their clocks run at about the same speed: times of another
 machine are never compared with the own clock, only watched for changes. Held by
@@ -13,7 +14,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
-from bateau.domain.errors import ClusterError, ObjectRefused
+from bateau.domain.errors import ClusterError, ClusterUnreachable, ObjectRefused
 from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.ports.clock import Clock
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 LEASE_S: Final = 15
 RENEW_S: Final = 10.0
 RETRY_S: Final = 2.0
+TRY_S: Final = RENEW_S / 2
+_LEFT_S: Final = 0.5  # less is not enough for a request, and would say nothing about the API server
 _LEASES: Final = Resource("/apis/coordination.k8s.io/v1", "leases", namespaced=True)
 
 
@@ -44,7 +47,7 @@ class Lease:
         told = ""
         while True:
             try:
-                if await self._try():
+                if await self._try(RENEW_S):
                     log.info("this controller leads")
                     return
                 says = f"{self.holder} leads; this controller waits"
@@ -60,14 +63,16 @@ class Lease:
         renewed_at = self._clock.monotonic()
         while self._clock.monotonic() - renewed_at < RENEW_S:
             await asyncio.sleep(RETRY_S)
+            started = self._clock.monotonic()
+            left_s = RENEW_S - (started - renewed_at)
+            if left_s < _LEFT_S:
+                return
             try:
-                async with asyncio.timeout(RENEW_S - (self._clock.monotonic() - renewed_at)):
-                    started = self._clock.monotonic()
-                    if not await self._try():
-                        return
-                    renewed_at = started
-            except (ClusterError, TimeoutError) as error:
-                log.warning("the lease was not renewed: %s", error)
+                if not await self._try(min(TRY_S, left_s)):
+                    return
+                renewed_at = started
+            except ClusterError as error:
+                log.warning("the lease was not renewed: %s", error.message)
 
     async def release(self) -> None:
         """Give the lease back, so that the next controller need not wait. Raises ClusterError."""
@@ -76,8 +81,22 @@ class Lease:
             tree["spec"] = {**object_at(tree, "spec"), "holderIdentity": ""}
             await self._api.update(_LEASES, tree)
 
-    async def _try(self) -> bool:
-        """Take or renew the lease if no other controller holds it. Raises ClusterError."""
+    async def _try(self, seconds: float) -> bool:
+        """Take or renew the lease if no other controller holds it. Raises ClusterError, at the latest after a time."""
+        reach = self._api.requests.reach
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                return await self._taken_now()
+        except ClusterUnreachable as error:
+            reach.failed(error.message, is_sure=True)
+            raise
+        except TimeoutError:
+            access = self._api.requests.access
+            says = f"cannot reach {access.name} at {access.server}: no answer within {seconds:.0f} s"
+            reach.failed(says, is_sure=True)
+            raise ClusterUnreachable(says) from None
+
+    async def _taken_now(self) -> bool:
         now = datetime.fromtimestamp(self._clock.wall(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         mine: JsonObject = {"holderIdentity": self._identity, "leaseDurationSeconds": LEASE_S, "renewTime": now}
         tree = await self._api.get(_LEASES, self._namespace, self._name)

@@ -12,14 +12,11 @@ patch are enough here, and objects stay plain trees.
 import asyncio
 import os
 import random
-import ssl
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Literal
 
 import aiohttp
@@ -30,7 +27,9 @@ from bateau.domain.system_names import AGGREGATE, CONTROLLER
 from bateau.kit.json_value import Json, JsonObject, is_object, text_at
 from bateau.runtimes.kubernetes.credentials import Credentials
 from bateau.runtimes.kubernetes.kubeconfig import Access
+from bateau.runtimes.kubernetes.reach import Reach, kept_alive
 from bateau.runtimes.kubernetes.refusals import refusal, webhook_words
+from bateau.runtimes.kubernetes.tls import tls_of
 
 Method = Literal["GET", "PATCH", "POST", "PUT", "DELETE"]
 
@@ -43,6 +42,7 @@ _PAUSE_MAX_S = 10.0
 _RETRY_AFTER_MAX_S = 30.0
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE, _TOO_MANY = 401, 403, 404, 410, 429
 _SERVER_ERRORS = range(500, 600)
+_NOBODY = range(502, 505)  # the answers of a load balancer whose API servers are away
 _ERRORS = 400  # and above
 _INTERNAL = 500
 _UNTYPED = b"failed to create typed patch object"
@@ -70,10 +70,11 @@ class NotFound(ObjectRefused):
 
 
 class Requests:
-    """A pool of connections to one API server."""
+    """A pool of connections to one API server. `reach` is told whether it answers."""
 
-    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ, reach: Reach | None = None) -> None:
         self.access = access
+        self.reach = reach or Reach()
         self._credentials = Credentials(access, environ=environ)
         self._session: aiohttp.ClientSession | None = None
         self._certificate: tuple[bytes, bytes] | None = None  # of the session
@@ -251,7 +252,10 @@ class Requests:
             if isinstance(error, aiohttp.ClientConnectorCertificateError):
                 self._credentials.doubt_authorities()  # they may have been replaced since they were read
             says = f"cannot reach {self.access.name} at {self.access.server}: {_cause(error)}"
+            self.reach.failed(says)
             raise ClusterUnreachable(says, hint=_hint(error)) from error
+        if response.status not in _NOBODY:
+            self.reach.answered()
         self._note_time(response)
         try:
             yield response
@@ -283,29 +287,17 @@ class Requests:
             if self._session is None:
                 # Watches hold a connection each; the callers limit the other requests.
                 connector = aiohttp.TCPConnector(
-                    limit=0, ssl=self._tls(certificate, authorities), keepalive_timeout=30.0, ttl_dns_cache=60
+                    limit=0,
+                    ssl=tls_of(self.access, certificate, authorities, doubt=self._credentials.doubt_authorities),
+                    keepalive_timeout=30.0,
+                    ttl_dns_cache=60,
+                    socket_factory=kept_alive,
                 )
                 self._certificate, self._authorities = certificate, authorities
                 self._session = aiohttp.ClientSession(
                     connector=connector, headers={"User-Agent": _AGENT, "Accept": "application/json"}
                 )
             return self._session
-
-    def _tls(self, certificate: tuple[bytes, bytes] | None, authorities: bytes | None) -> ssl.SSLContext | bool:
-        access = self.access
-        if access.server.startswith("http://"):
-            return True
-        try:
-            context = ssl.create_default_context(cadata=authorities.decode() if authorities else None)
-        except (ssl.SSLError, UnicodeError) as error:
-            self._credentials.doubt_authorities()
-            raise ClusterError(f"the certificate authority of {access.name} is not a PEM certificate") from error
-        if not access.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if certificate:
-            _load(context, *certificate, name=access.name)
-        return context
 
     def _failure(self, status: int, tree: Json) -> ClusterError:
         """Return the error for an answer that was the same each time: of the object, such as of its webhook, or not."""
@@ -390,16 +382,3 @@ def _hint(error: BaseException) -> str | None:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "check certificate-authority in the kubeconfig"
     return None
-
-
-def _load(context: ssl.SSLContext, certificate: bytes, key: bytes, *, name: str) -> None:
-    """Load a client certificate. Python reads it from a file only, so it is one for a moment, for this user alone."""
-    descriptor, path = tempfile.mkstemp(prefix="bateau-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(certificate + b"\n" + key)
-        context.load_cert_chain(path)
-    except (ssl.SSLError, ValueError) as error:
-        raise ClusterError(f"the client certificate of {name} and its key do not fit together") from error
-    finally:
-        Path(path).unlink()
