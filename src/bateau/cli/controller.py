@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from bateau.cli.options import address_of, environment_option
 from bateau.domain.system_names import CHANNEL_PORT, DASHBOARD_PORT, HEALTH_PORT, NAMESPACE
 
 if TYPE_CHECKING:
+    from bateau.ports.alert_receiver import AlertReceiver
     from bateau.wiring.bundles import Reference
     from bateau.wiring.controller_settings import ControllerSettings
 
@@ -77,6 +80,9 @@ def command(
     shown = address_of(dashboard, "--dashboard")
     if not ip_address(shown[0]).is_loopback:
         raise click.UsageError("--dashboard is an address on loopback: who reaches it may look at everything")
+    from bateau.wiring.cluster_alerts import taken_receivers
+
+    receivers = taken_receivers(os.environ)
     with tempfile.TemporaryDirectory(prefix="bateau-controller-") as folder:
         settings = ControllerSettings(
             access=controller_access(context),
@@ -89,7 +95,7 @@ def command(
             into=into,
             gateway=gateway,
         )
-        return asyncio.run(_serve(settings, address_of(health, "--health"), shown))
+        return asyncio.run(_serve(settings, receivers, address_of(health, "--health"), shown))
 
 
 def _reference(bundle: str, environment: str | None) -> "Reference":
@@ -102,25 +108,39 @@ def _reference(bundle: str, environment: str | None) -> "Reference":
         raise click.UsageError(f"{error.message}: {error.hint}") from error
 
 
-async def _serve(settings: "ControllerSettings", health: tuple[str, int], shown: tuple[str, int]) -> int:
-    """Run until a signal. Returns 1 if the lease is lost, so that a new process takes its place in the queue."""
+async def _serve(
+    settings: "ControllerSettings",
+    receivers: "Sequence[AlertReceiver]",
+    health: tuple[str, int],
+    shown: tuple[str, int],
+) -> int:
+    """Run until a signal. Returns 1 if another controller acts, so that a new process takes its place in the queue."""
     from bateau.api.health import HealthServer
     from bateau.domain.errors import ControlError
     from bateau.ui.cluster_dashboard import ClusterDashboard
+    from bateau.wiring.cluster_alerts import ClusterAlerts
     from bateau.wiring.cluster_view import ClusterView
-    from bateau.wiring.controller import Controller
+    from bateau.wiring.controller_terms import Terms
+    from bateau.wiring.this_process import SystemClock
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
-    controller = Controller(settings)
-    server = HealthServer(*health, unready=lambda: controller.unready, metrics=controller.metrics)
+    controller = Terms(settings)
+    alerts = ClusterAlerts(controller, receivers, clock=SystemClock(), url=f"http://{shown[0]}:{shown[1]}")
+
+    def metrics() -> str:
+        return controller.metrics(alerts.alerts.board().firing, view.snapshots.latest)
+
+    view = ClusterView(controller, alerts.events)
+    server = HealthServer(*health, unready=lambda: controller.unready, metrics=metrics)
     await server.open()
-    view = ClusterView(controller)
-    dashboard = ClusterDashboard(view, *shown, name=settings.access.name)
+    alerts.watch(lambda: view.snapshots.latest, lambda: view.release)
+    dashboard = ClusterDashboard(view, *shown, name=controller.name, alerts=alerts.alerts)
     try:
         await dashboard.open()
     except ControlError as error:
         logging.getLogger(__name__).warning("there is no dashboard: %s (%s)", error.message, error.hint)
-    showing = asyncio.create_task(view.run(), name="dashboard")
+    beside = [asyncio.create_task(view.run(), name="dashboard")]
+    beside += [asyncio.create_task(each, name="alerts") for each in alerts.chores()]
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -134,10 +154,11 @@ async def _serve(settings: "ControllerSettings", health: tuple[str, int], shown:
             running.result()
         return 0 if stopped.is_set() else 1
     finally:
-        for task in (running, waiting, showing):
+        for task in (running, waiting, *beside):
             task.cancel()
-        await asyncio.gather(running, waiting, showing, return_exceptions=True)
+        await asyncio.gather(running, waiting, *beside, return_exceptions=True)
         await dashboard.close()
+        alerts.close()
         await server.close()
 
 

@@ -12,7 +12,7 @@ tests/control/test_alert_book.py::test_a_silence_never_keeps_back_the_end_of_an_
 Refused: a queue of notices. It grows while a receiver is away, and then tells old news.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -81,6 +81,14 @@ class AlertBook:
         self.notified = {name: self.notified.get(name, {}) for name in receivers}
         for notified in self.notified.values():
             for key in [key for key in notified if key not in self.alerts and self._over(key) is None]:
+                del notified[key]
+
+    def leave_others(self, names: Collection[str]) -> None:
+        """Forget the alerts of all rules but these, without a notice: another control plane delivers them now."""
+        left = {key for key, each in self.alerts.items() if each.name not in names}
+        self.alerts = {key: each for key, each in self.alerts.items() if key not in left}
+        for notified in self.notified.values():
+            for key in left & notified.keys():
                 del notified[key]
 
     def known_to(self, receiver: str) -> Sequence[Alert]:

@@ -51,7 +51,10 @@ class Namespace:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a status says beside the services. `gateways` are connected; None: the controller has none."""
+    """What a status says beside the services. `gateways` are connected; None: the controller has none.
+
+    `unreachable` is why the cluster cannot be reached, None if it can.
+    """
 
     version: str
     cluster: str
@@ -61,6 +64,7 @@ class Facts:
     gateways: int | None
     pid: int
     since: float
+    unreachable: str | None = None
 
 
 def shown_key(namespace: str, key: str) -> ServiceKey:
@@ -82,7 +86,9 @@ def cluster_status(namespaces: Iterable[Namespace], facts: Facts) -> Status:
     """Return the status of all services."""
     known = [*namespaces]
     services = sorted((each for one in known for each in _services(one)), key=lambda each: each.service)
-    problems = [*_problems(known)]
+    wrong = [*_problems(known)]
+    away = f"the cluster {facts.cluster} cannot be reached: {facts.unreachable}" if facts.unreachable else None
+    problems = [*([Problem(where=None, says=away, severity=Severity.ERROR)] if away else []), *wrong]
     is_settled = all(each.state not in (ServiceState.STARTING, ServiceState.UNKNOWN) for each in services)
     return Status(
         version=facts.version,
@@ -98,10 +104,10 @@ def cluster_status(namespaces: Iterable[Namespace], facts: Facts) -> Status:
         foreign=0,
         since=facts.since,
         settled=is_settled,
-        accepted=not problems,
+        accepted=not wrong,
         written=None,
         rolled_out=all(each.rolled_out for each in services),
-        specs_rejected=bool(problems),
+        specs_rejected=bool(wrong),
     )
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from bateau.domain.event import Event
 from bateau.domain.measures import REPLICAS_READY, REPLICAS_WANTED, RESTARTS, Measure, MeasureHistory, Point
-from bateau.domain.status import ServiceStatus, Status
+from bateau.domain.status import ServiceState, ServiceStatus, Status
 from bateau.domain.timeline import service_of
 
 
@@ -52,10 +52,12 @@ class LiveHistory:
         return max(kept or 0.0, float(seen))
 
     def latest(self, service: str) -> Mapping[str, float]:
-        """Return the latest values, those of replicas from the status."""
+        """Return the latest values, those of replicas from the status: not known while the service is Unknown."""
         found = dict(self.history.latest(service))
         now = self._services.get(service)
-        if now and now.has_replicas:
+        if now and now.state is ServiceState.UNKNOWN:
+            found.pop(REPLICAS_READY.name, None)
+        elif now and now.has_replicas:
             found[REPLICAS_WANTED.name] = float(now.replicas_wanted)
             found[REPLICAS_READY.name] = float(now.replicas_ready)
         return found

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 
 from bateau.control.restarts import Restarted
 from bateau.domain.errors import ControlError
+from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.frame import ROOT
 from bateau.ui.instance import Instance
@@ -32,7 +33,9 @@ _HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
 class ClusterDashboard:
     """The dashboard of a controller at an address."""
 
-    def __init__(self, view: ClusterView, address: str, port: int, *, name: str) -> None:
+    def __init__(
+        self, view: ClusterView, address: str, port: int, *, name: str, alerts: AlertDesk | None = None
+    ) -> None:
         instance = Instance(
             snapshots=view.snapshots,
             release=lambda: view.release,
@@ -41,6 +44,7 @@ class ClusterDashboard:
             needs_key=lambda: False,
             restart=_not_here,
             events=view.events,
+            alerts=alerts or NoAlerts(),
             keys=None,
             on_cluster=True,
         )

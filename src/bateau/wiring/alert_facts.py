@@ -17,6 +17,7 @@ from typing import Final
 
 from bateau.control.alert_conditions import Facts, Seen, Watched
 from bateau.control.loop import Control
+from bateau.control.naming import service_named
 from bateau.control.path import models_needed
 from bateau.control.troubles import Step
 from bateau.domain.alert_rules import FactName
@@ -54,6 +55,22 @@ class FactSources:
     directories: Sequence[Path]
     failing: Callable[[], Mapping[str, str]]
 
+    def services(self, status: Status | None) -> Sequence[Watched] | None:
+        """Return the services that alerts watch; None while nobody knows which services should run."""
+        return watched(self.control, status)
+
+    def facts(self, status: Status | None, events: Sequence[Event], now: float) -> Facts:
+        """Return all facts. One that cannot be determined is None."""
+        return facts(self, status, events, now)
+
+    def key_of(self, service: str) -> str:
+        """Return the key of a service by its name. Raises ControlError."""
+        return service_named(service, self.control.release).key
+
+    def rules(self) -> None:
+        """Return None: an instance answers for all rules."""
+        return
+
 
 def watched(control: Control, status: Status | None) -> Sequence[Watched] | None:
     """Return the services that alerts watch; None while nobody knows which services should run."""
@@ -64,13 +81,14 @@ def watched(control: Control, status: Status | None) -> Sequence[Watched] | None
         key for key, reference in models_needed(control.release).items() if reference in control.fetches.failures
     }
     return [
-        _watched(each, is_fetching=states[each.key] is ServiceState.PULLING or each.key in failing)
+        watched_service(each, is_fetching=states[each.key] is ServiceState.PULLING or each.key in failing)
         for each in control.release.services
         if each.key in states
     ]
 
 
-def _watched(service: Workload, *, is_fetching: bool) -> Watched:
+def watched_service(service: Workload, *, is_fetching: bool) -> Watched:
+    """Return a service that alerts watch, with its bounds."""
     bounds = bounds_of(service)
     return Watched(
         key=service.key,
@@ -95,15 +113,16 @@ def facts(sources: FactSources, status: Status | None, events: Sequence[Event], 
         "exception-ends": lambda: _exceptions(control, now),
         "fetch-failed": lambda: _fetches(control),
         "key-expires": lambda: _keys(sources.keys, now),
-        "out-of-memory": lambda: _out_of_memory(events, now),
+        "out-of-memory": lambda: out_of_memory(events, now),
         "revision-held": lambda: _held(control),
         "source-failed": lambda: _troubles(control, reading=True),
-        "specs-rejected": lambda: _rejected(status),
+        "specs-rejected": lambda: None if status is None or status.written is None else rejected(status),
     }
-    return {name: _known(name, look) for name, look in found.items()}
+    return {name: known(name, look) for name, look in found.items()}
 
 
-def _known(name: FactName, look: Callable[[], Sequence[Seen] | None]) -> Sequence[Seen] | None:
+def known(name: FactName, look: Callable[[], Sequence[Seen] | None]) -> Sequence[Seen] | None:
+    """Return what `look` returns, None if that fails."""
     try:
         return look()
     except (BateauError, OSError) as error:
@@ -205,7 +224,8 @@ def _keys(keys: Keys, now: float) -> Sequence[Seen]:
     ]
 
 
-def _out_of_memory(events: Sequence[Event], now: float) -> Sequence[Seen]:
+def out_of_memory(events: Sequence[Event], now: float) -> Sequence[Seen]:
+    """Return the services whose replicas have run out of memory lately."""
     found: dict[str, Seen] = {}
     for each in events:
         service = service_of(each)
@@ -221,9 +241,8 @@ def _held(control: Control) -> Sequence[Seen]:
     ]
 
 
-def _rejected(status: Status | None) -> Sequence[Seen] | None:
-    if status is None or status.written is None:
-        return None
+def rejected(status: Status) -> Sequence[Seen]:
+    """Return that the specs have errors, with the first one."""
     if not status.specs_rejected:
         return ()
     first = next((each for each in status.problems if each.severity == "error"), None)

@@ -11,19 +11,17 @@ Refused: a process of its own. It would need the state of the control plane, and
 
 import asyncio
 import secrets
-import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from bateau.control.alert_book import SILENCES_MAX
 from bateau.control.alert_causes import cause_of
-from bateau.control.alert_conditions import Verdict, verdicts
+from bateau.control.alert_conditions import Facts, Verdict, Watched, verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
 from bateau.control.loop import Control
-from bateau.control.naming import service_named
 from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Trial
 from bateau.domain.alert_rules import RULES, Rule
 from bateau.domain.errors import ControlError
@@ -34,7 +32,7 @@ from bateau.kit.suggest import closest
 from bateau.ports.alert_receiver import AlertReceiver
 from bateau.ports.clock import Clock
 from bateau.wiring.alert_delivery import Courier
-from bateau.wiring.alert_facts import FactSources, facts, watched
+from bateau.wiring.alert_facts import FactSources
 from bateau.wiring.alert_file import AlertFile
 from bateau.wiring.budgets import Budgets
 from bateau.wiring.keys import Keys
@@ -47,14 +45,42 @@ _PAUSE_S: Final = 0.5  # between two evaluations, however fast events come
 _PAUSE_PART: Final = 10  # times as long as the last evaluation took
 _AT_ONCE: Final = 200
 _OWN: Final = ("AlertFiring", "AlertResolved", "DeliveryFailed")
-_AFTER: Final = ("Restarted", "Ready", "SpecsAccepted", "Scaled", "Removed")  # and after every warning
+_AFTER: Final = (
+    "Restarted",
+    "Ready",
+    "SpecsAccepted",
+    "Scaled",
+    "Removed",
+    "ClusterReachable",
+)  # and after every warning
 SILENCE_MAX_S: Final = 366 * 86_400.0
 
 
-class Alerts:
-    """The alerts of one instance. Satisfies `ports.events.Events`: it is a sink of events.
+class Watching(Protocol):
+    """What alerts are about: the services of an instance, or of a cluster, and the facts that no measure shows."""
 
-    `url` returns the address of the endpoint, for links. `tell` hands events to all sinks.
+    def services(self, status: Status | None) -> Sequence[Watched] | None:
+        """Return the services that alerts watch; None while nobody knows which services should run."""
+        ...
+
+    def facts(self, status: Status | None, events: Sequence[Event], now: float) -> Facts:
+        """Return all facts. One that cannot be determined is None."""
+        ...
+
+    def key_of(self, service: str) -> str:
+        """Return the key of a service by its name. Raises ControlError."""
+        ...
+
+    def rules(self) -> Collection[str] | None:
+        """Return the names of the rules that this control plane answers for now; None: for all."""
+        ...
+
+
+class Alerts:
+    """The alerts of one instance or cluster. Satisfies `ports.events.Events`: it is a sink of events.
+
+    `name` names it among others. `url` returns the address of the endpoint, for links. `tell` hands events to all
+    sinks.
     """
 
     def __init__(
@@ -63,7 +89,7 @@ class Alerts:
         receivers: Sequence[AlertReceiver],
         *,
         clock: Clock,
-        instance: str,
+        name: str,
         url: Callable[[], str],
         rules: Sequence[Rule] = RULES,
     ) -> None:
@@ -75,7 +101,6 @@ class Alerts:
         self._file = AlertFile(where.state / "alerts.json")
         self._book = self._file.load()
         self._book.keep_receivers(each.id for each in receivers)
-        name = f"{socket.gethostname()}/{instance}"
         self.couriers = [
             Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._tell)
             for each in receivers
@@ -85,7 +110,7 @@ class Alerts:
         self._took_s = 0.0
         self._board = AlertBoard()
         self.history: MeasureHistory = NoHistory()
-        self.sources: FactSources | None = None
+        self.sources: Watching | None = None
         self.status: Callable[[], Status | None] = lambda: None
 
     def watch(self, control: Control, keys: Keys, budgets: Budgets, *, certificate: EndpointCertificate | None) -> None:
@@ -147,10 +172,13 @@ class Alerts:
         if self.sources is None:
             return
         now, status, events = self._clock.wall(), self.status(), tuple(self._events)
-        services = watched(self.sources.control, status)
-        known = facts(self.sources, status, events, now)
+        services, known = self.sources.services(status), self.sources.facts(status, events, now)
+        own, rules = self.sources.rules(), self.rules
+        if own is not None:
+            rules = [each for each in rules if each.name in own]
+            self._book.leave_others(own)
         found: list[Verdict] = []
-        for verdict in verdicts(self.rules, services, LiveHistory(self.history, status, events), known, now):
+        for verdict in verdicts(rules, services, LiveHistory(self.history, status, events), known, now):
             found.append(verdict)
             if len(found) % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # probes and the API need the event loop, too
@@ -173,7 +201,7 @@ class Alerts:
             near = closest(name, [each.name for each in self.rules])
             raise ControlError(f"no rule has the name {name}", hint=f"did you mean {near}?" if near else None)
         if service is not None and self.sources and service != "gateway/envoy":
-            service = service_named(service, self.sources.control.release).key
+            service = self.sources.key_of(service)
         if service is None and name is None:
             raise ControlError("a silence needs a service or an alert", hint="name one of them")
         if not 0 < for_s <= SILENCE_MAX_S:

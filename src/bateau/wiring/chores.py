@@ -18,6 +18,7 @@ from bateau.wiring.reported import Reported
 from bateau.wiring.spans import SpanSender
 
 if TYPE_CHECKING:
+    from bateau.wiring.alerts import Alerts
     from bateau.wiring.local import LocalPlatform
 
 _CERTIFICATE_S: Final = 5.0
@@ -31,7 +32,7 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     """Return the chores of a control plane, each of which never ends."""
     issuers = repeated(platform.issuers.refresh, every_s=REFRESH_S, wrong="the keys of issuers cannot be kept")
     found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers, _measure(platform)]
-    found += _alert(platform)
+    found += alert_chores(platform.alerts)
     if certificate := platform.certificate:
 
         async def renew() -> None:
@@ -43,10 +44,11 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     return found
 
 
-def _alert(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
+def alert_chores(alerts: "Alerts") -> list[Coroutine[Any, Any, None]]:
+    """Return the chores of alerts: they are evaluated, and delivered to each receiver by itself."""
     wrong = "alerts are not evaluated at the moment"
-    found: list[Coroutine[Any, Any, None]] = [repeated(platform.alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
-    for each in platform.alerts.couriers:
+    found: list[Coroutine[Any, Any, None]] = [repeated(alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
+    for each in alerts.couriers:
         wrong = f"alerts cannot be delivered to {each.receiver.name} at the moment"
         found.append(repeated(each.deliver, every_s=_DELIVERY_S, wrong=wrong))
     return found

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -25,18 +24,19 @@ from bateau.control.happenings import happenings
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ClusterError
 from bateau.domain.release import Release
+from bateau.domain.status import Status
 from bateau.domain.system_names import GATEWAY, GATEWAY_PROBES_PORT
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.observe.gateway_usage import FILTER, gateway_usage
 from bateau.runtimes.kubernetes.gateway_pages import gateway_addresses
-from bateau.wiring.controller import Controller
+from bateau.wiring.cluster_events import ClusterEvents
+from bateau.wiring.controller_terms import Terms
 from bateau.wiring.figures import ServiceMeter, answered
 from bateau.wiring.this_process import SystemClock
 
 logger = logging.getLogger(__name__)
 
-EVENTS_MAX: Final = 500
 _TOGETHER_S: Final = 0.3  # changes within this time are one snapshot
 _ASK_S: Final = 1.5
 _LOOK_S: Final = 5.0
@@ -47,14 +47,13 @@ _ROUTE: Final = re.compile(r'route="([^"/]+)/([^"/]+)"')
 class ClusterView:
     """The status, the events and the figures of a cluster, from `run` to its end."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Terms, told: ClusterEvents | None = None) -> None:
         self._controller = controller
+        self._told = told or ClusterEvents()
+        self._before: Status | None = None  # the last status while the cluster could be reached
         self._news = asyncio.Event()
         self._since = time.time()
         self._release = Latest[Release]()
-        self._events: deque[Entry] = deque(maxlen=EVENTS_MAX)
-        self._shown: tuple[Entry, ...] = ()
-        self._number = 0
         self._used: tuple[Mapping[str, int], Mapping[str, int]] | None = None
         self._http: aiohttp.ClientSession | None = None
         self.snapshots = Snapshots()
@@ -68,8 +67,8 @@ class ClusterView:
         )
 
     def events(self) -> tuple[Entry, ...]:
-        """Return the events since the controller started, the latest last: the same object until there is another."""
-        return self._shown
+        """Return the latest events, the latest last: the same object until there is another."""
+        return self._told.shown
 
     async def run(self) -> None:
         """Follow the controller until cancelled."""
@@ -98,7 +97,7 @@ class ClusterView:
                     await self._news.wait()
 
     def _look(self) -> None:
-        controller, before = self._controller, self.snapshots.latest
+        controller = self._controller
         namespaces = controller.namespaces()
         self.release = self._release.of(
             lambda: cluster_release(namespaces),
@@ -106,11 +105,10 @@ class ClusterView:
             equal=tuple(each.name for each in namespaces),
         )
         after = self.snapshots.take(cluster_status(namespaces, self._facts(namespaces)))
-        if after is not before:
-            for event in happenings(before, after, when_s=time.time()) if before else ():
-                self._number += 1
-                self._events.append(Entry(number=self._number, event=event))
-            self._shown = tuple(self._events)
+        # Services that are Unknown with their cluster are one event, that of the cluster.
+        if controller.is_read and after is not self._before:
+            before, self._before = self._before, after
+            self._told.tell(happenings(before, after, when_s=time.time()) if before else ())
 
     def _facts(self, namespaces: Sequence[Namespace]) -> Facts:
         controller = self._controller
@@ -119,13 +117,14 @@ class ClusterView:
         number = f"{len(namespaces)} namespace{'' if len(namespaces) == 1 else 's'}"
         return Facts(
             version=__version__,
-            cluster=settings.access.name,
+            cluster=controller.name,
             source=str(source) if source else f"the documents of {number}",
             environment=settings.environment,
             endpoint=f"http://{GATEWAY}.{settings.namespace}",
             gateways=controller.gateways,
             pid=os.getpid(),
             since=self._since,
+            unreachable=controller.reach.unreachable,
         )
 
     async def _pages(self, path: str) -> Sequence[str | None]:

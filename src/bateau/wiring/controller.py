@@ -99,6 +99,15 @@ class Controller:
         return all(each.is_known or each.trouble for each in self._kept.values())
 
     @property
+    def source_trouble(self) -> str | None:
+        """Why the specs cannot be read now, None if they can, or if that was not tried yet."""
+        if self._bundle and self._bundle.trouble:
+            return self._bundle.trouble
+        if self.settings.follows:
+            return self._kept[""].reconciler.trouble if "" in self._kept else None
+        return self._documents.trouble if self._kept else None
+
+    @property
     def gateways(self) -> int | None:
         """The number of connected gateways, None if this controller has none."""
         return self._feed.gateways if self._feed else None

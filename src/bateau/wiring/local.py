@@ -6,6 +6,7 @@ adapters.
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -175,7 +176,7 @@ class LocalPlatform:
             where,
             receivers,
             clock=self.clock,
-            instance=settings.instance,
+            name=f"{socket.gethostname()}/{settings.instance}",
             url=lambda: remote_url(remote) or settings.listen_url,
         )
         self._story = Story(where, clock=self.clock, secret=secret, repository=self.repository, more=(self.alerts,))

@@ -23,15 +23,16 @@ _PROBES: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2)
 class Reach:
     """The state of the way to one API server, which all connections to it share.
 
-    `unreachable` is the reason, None while it answers; `since` is when that began, in seconds of the wall clock.
+    `unreachable` is the reason, None while it answers; `lasted_s` is how long the state before has lasted.
     """
 
-    def __init__(self, *, wall: Callable[[], float] = time.time) -> None:
-        self._wall = wall
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._since = monotonic()
         self._failures = 0
         self._wakes: list[Callable[[], None]] = []
         self.unreachable: str | None = None
-        self.since = wall()
+        self.lasted_s = 0.0
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever the API server can no longer be reached, and when it can again."""
@@ -50,7 +51,8 @@ class Reach:
             self._become(says)
 
     def _become(self, unreachable: str | None) -> None:
-        self.unreachable, self.since = unreachable, self._wall()
+        now = self._monotonic()
+        self.unreachable, self.lasted_s, self._since = unreachable, now - self._since, now
         for wake in self._wakes:
             wake()
 

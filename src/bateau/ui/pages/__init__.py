@@ -30,7 +30,7 @@ PAGES: Final = (
         on_clusters=True,
     ),
     Page(path="/services/{kind}/{name}/{span}", name=None, make=service_page.make, needs=("charts", "usage")),
-    Page(path="/alerts", name="Alerts", make=alerts_page.make),
+    Page(path="/alerts", name="Alerts", make=alerts_page.make, on_clusters=True),
     Page(path="/timeline", name="Timeline", make=timeline_page.make, on_clusters=True),
     Page(path="/usage", name="Usage and keys", make=usage_page.make, needs=("keys", "usage")),
     Page(path="/usage/keys/{name}", name=None, make=key_page.make, needs=("keys", "usage")),

@@ -35,7 +35,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
             Part(id="alerts", make=partial(firing_section, board.firing, view.role, reports=False), of=(board,)),
             Part(id="silences", make=partial(_silences, board, may=may), of=(board,)),
             *([Part(id="silence", make=partial(_form, view), live=False)] if may else []),
-            Part(id="receivers", make=partial(_receivers, board, may=may), of=(board,)),
+            Part(id="receivers", make=partial(_receivers, board, may=may, on_cluster=view.on_cluster), of=(board,)),
             Part(id="ended", make=partial(_ended, board), of=(board,)),
             Part(id="rules", make=_rules, live=False),
         ),
@@ -99,7 +99,7 @@ def _choice(label: str, options: Sequence[tuple[str, str]]) -> h.Element:
     ]
 
 
-def _receivers(board: AlertBoard, *, may: bool) -> h.Element:
+def _receivers(board: AlertBoard, *, may: bool, on_cluster: bool) -> h.Element:
     rows = [
         h.tr(id=f"receiver-{name}")[
             h.th(scope="row")[name],
@@ -111,7 +111,7 @@ def _receivers(board: AlertBoard, *, may: bool) -> h.Element:
         "Alerts are not delivered to anybody. Set ",
         h.code["BATEAU_ALERTS_WEBHOOK_URL"],
         ", or one of the other variables in the guide to alerts, when you start ",
-        h.code["bateau up"],
+        h.code["bateau controller" if on_cluster else "bateau up"],
         ".",
     ]
     return h.section("#receivers.panel", aria_labelledby="receivers-title")[
