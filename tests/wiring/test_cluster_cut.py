@@ -136,7 +136,7 @@ async def test_a_cluster_that_is_cut_is_told_with_its_cause_and_disturbs_no_othe
             await until(lambda: beside.states().get(service))
             await until(lambda: service in process.ask("/metrics")[1])
             async with visited(port) as page:
-                await expect(page.get_by_text(service)).to_be_visible()
+                await expect(page.get_by_text(f"{at.namespace}.web", exact=True)).to_be_visible()
                 cut.cut()
                 began = time.time()
                 await expect(page.get_by_text("berlin cannot be reached").first).to_be_visible(timeout=20_000)
