@@ -72,7 +72,11 @@ class AlertInstance:
 
     def _alerts(self) -> Alerts:
         made = Alerts(
-            self.where, self.receivers, clock=self.world.clock, name="machine/default", url=lambda: "http://127.0.0.1:8080"
+            self.where,
+            self.receivers,
+            clock=self.world.clock,
+            name="machine/default",
+            url=lambda: "http://127.0.0.1:8080",
         )
         made.tell = self.tell
         made.history = self.history

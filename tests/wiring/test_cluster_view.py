@@ -16,6 +16,7 @@ from bateau.domain.status import ServiceState
 from bateau.domain.system_names import GATEWAY_PROBES_PORT
 from bateau.domain.workload import Port, ServiceKey
 from bateau.ports.runtime import Observed
+from bateau.runtimes.kubernetes.reach import Reach
 from bateau.wiring.cluster_view import ClusterView
 from bateau.wiring.figures import FRESH_S
 from control.test_cluster_status import namespace, pod, workload
@@ -35,6 +36,9 @@ class FakeController:
             bundle=None,
             environment=None,
         )
+        self.name = "berlin"
+        self.is_read = True
+        self.reach = Reach()
         self.wake = lambda: None
 
     def on_change(self, wake: Any) -> None:
@@ -68,6 +72,33 @@ async def test_changes_become_snapshots_and_events() -> None:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert view.snapshots.ended
+
+
+async def test_a_cluster_that_is_away_is_one_error_and_its_services_are_no_events() -> None:
+    controller = FakeController()
+    view = ClusterView(cast("Any", controller))
+    running = asyncio.create_task(view.run())
+    try:
+        async with asyncio.timeout(10):
+            first = await view.snapshots.after(-1)
+            known, why = controller.found, "cannot reach berlin: Connection refused"
+            assert known
+            controller.reach.failed(why, is_sure=True)
+            controller.is_read = False
+            controller.found = [replace(known[0], seen=replace(known[0].seen, unknown=why))]
+            controller.wake()
+            away = await view.snapshots.after(first.number)
+            assert (away.services[0].state, away.services[0].reason) == (ServiceState.UNKNOWN, why)
+            assert [each.says for each in away.problems] == [f"the cluster berlin cannot be reached: {why}"]
+            assert not away.specs_rejected
+            controller.reach.answered()
+            controller.is_read, controller.found = True, known
+            controller.wake()
+            assert (await view.snapshots.after(away.number)).services[0].state is ServiceState.READY
+        assert view.events() == (), "nothing has happened to the service"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def _has_logged(caplog: pytest.LogCaptureFixture) -> Callable[[], Awaitable[bool]]:
