@@ -12,6 +12,7 @@ LEASE: Final = "bateau-controller"
 # The Secrets with the certificates of the control channel: the controller's, and the gateways'.
 CONTROLLER_CERTIFICATES: Final = "bateau-controller-certificates"
 GATEWAY_CERTIFICATES: Final = "bateau-gateway-certificates"
+ALERTS: Final = "bateau-alerts"  # the Secret with the receivers of alerts
 # The ConfigMap that says that requests to the gateways need a key, also when there is none left.
 KEYS_REQUIRED: Final = "bateau-gateway-keys"
 # The label of the namespace that the gateways run in.

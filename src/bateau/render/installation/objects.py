@@ -16,6 +16,7 @@ from typing import Final
 
 from bateau.domain.system_names import (
     AGGREGATE,
+    ALERTS,
     CHANNEL_PORT,
     CONTROLLER,
     GATEWAY,
@@ -76,6 +77,8 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
         "name": "controller",
         "image": settings.image,
         "args": [*arguments],
+        # The receivers of alerts: their addresses are secrets, which must not be in arguments.
+        "envFrom": [{"secretRef": {"name": ALERTS, "optional": True}}],
         "ports": [
             {"name": "metrics", "containerPort": HEALTH_PORT},
             {"name": "grpc-xds", "containerPort": CHANNEL_PORT},
