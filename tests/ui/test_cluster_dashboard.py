@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
@@ -14,9 +15,12 @@ from bateau.domain.figures import Figures
 from bateau.domain.replica import ReplicaState
 from bateau.ports.runtime import Observed
 from bateau.ui.cluster_dashboard import ClusterDashboard
+from bateau.ui.guard import CSRF_HEADER
+from bateau.wiring.alerts import Alerts
 from bateau.wiring.cluster_open import LINK_HEADER, LINKS
 from bateau.wiring.listen import free_port
 from control.test_cluster_status import FACTS, namespace, pod, workload
+from wiring.test_cluster_alerts import READY, Cluster
 
 
 class Shown:
@@ -38,9 +42,9 @@ class Shown:
 
 
 @asynccontextmanager
-async def shown() -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
+async def shown(alerts: Alerts | None = None) -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
     port = free_port()
-    dashboard = ClusterDashboard(cast("Any", Shown()), "127.0.0.1", port, name="berlin")
+    dashboard = ClusterDashboard(cast("Any", Shown()), "127.0.0.1", port, name="berlin", alerts=alerts)
     await dashboard.open()
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
@@ -78,7 +82,32 @@ async def test_the_pages_show_all_namespaces_and_change_nothing() -> None:
         for path in ("/ui/usage", "/ui/machines", "/ui/change", "/ui/new"):
             assert (await got(url, session, path))[0] == 404
         async with session.post(f"{url}/ui/services/app/shop.web/restart", headers={"origin": url}) as answer:
-            assert answer.status == 403
+            assert answer.status == 403, "it lacks the token"
+
+
+async def test_the_alerts_of_a_cluster_are_shown_and_silenced(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.shows(READY)
+    cluster.reach.failed("cannot reach berlin: <script>", is_sure=True)
+    await cluster.after(0)
+    async with shown(cluster.alerts) as (url, session):
+        await signed_in(url, session)
+        status, page = await got(url, session, "/ui/alerts")
+        assert status == 200
+        assert "cluster berlin cannot be reached by its controller" in page
+        assert "cannot reach berlin: &lt;script&gt;" in page
+        assert "bateau controller" in page
+        token = page.split('data-csrf="')[1].split('"')[0]
+        asked = {"alert": "BateauClusterUnreachable", "for": "7200", "why": "a new switch"}
+        async with session.post(f"{url}/ui/alerts/silence", params=asked, headers={"origin": url}) as answer:
+            assert answer.status == 403, "a change needs the token of the page"
+        headers = {"origin": url, CSRF_HEADER: token}
+        async with session.post(f"{url}/ui/alerts/silence", params=asked, headers=headers) as answer:
+            assert answer.status == 202
+        assert "a new switch" in (await got(url, session, "/ui/alerts"))[1]
+        async with session.post(f"{url}/ui/services/app/shop.web/restart", headers=headers) as answer:
+            assert answer.status == 409
+            assert "app/shop.web cannot be restarted from this page" in await answer.text()
 
 
 async def test_a_page_of_another_origin_makes_no_link() -> None:

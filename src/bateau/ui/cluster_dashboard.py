@@ -1,7 +1,7 @@
 """Serve the dashboard of a controller, on loopback of its pod.
 
 Called by cli.controller. Whoever may forward ports of the pod reaches it: that is a right on the cluster, so whoever
-has it may make a link as well. The dashboard shows, and changes nothing.
+has it may make a link as well. The dashboard shows, and changes nothing but silences of alerts.
 
 Invariant: a page of another origin makes no link. Held by
 tests/ui/test_cluster_dashboard.py::test_a_page_of_another_origin_makes_no_link.
@@ -66,7 +66,7 @@ class ClusterDashboard:
     async def _link(self, request: web.Request) -> web.Response:
         if LINK_HEADER not in request.headers:
             raise web.HTTPForbidden(text="links are made by `bateau open --env`\n")
-        return web.json_response({"path": self._dashboard.link("view")})
+        return web.json_response({"path": self._dashboard.link("operate")})
 
 
 class NoLogs:

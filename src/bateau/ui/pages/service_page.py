@@ -76,7 +76,12 @@ def _answers(service: ServiceStatus) -> bool:
 def _summary(view: View, service: ServiceStatus) -> h.Element:
     kind, _, name = service.service.partition("/")
     workload = view.workloads.get(service.service)
-    may_restart = view.role != "view" and service.service in view.workloads and service.engine != "external"
+    may_restart = (
+        view.role != "view"
+        and not view.on_cluster
+        and service.service in view.workloads
+        and service.engine != "external"
+    )
     return h.section("#summary", aria_label="Summary")[
         h.div(".heading")[
             h.h1[name, " ", h.span(".kind")[kind]],
