@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from bateau.control.alert_book import GROUP_WAIT_S
 from bateau.control.cluster_status import Namespace, cluster_release, cluster_status
+from bateau.control.declared import Excepted
 from bateau.control.happenings import happenings
 from bateau.domain.object_state import ObjectState
 from bateau.domain.replica import End, ReplicaState
@@ -147,6 +148,19 @@ async def test_documents_that_are_rejected_and_a_source_that_fails_are_alerts(tm
     cluster.status = cluster_status(cluster.found, FACTS)
     await cluster.after(0)
     assert set(await cluster.after(120)) == {"BateauSourceFailed", "BateauSpecsRejected"}
+
+
+async def test_an_exception_from_a_policy_that_ends_is_an_alert(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.shows(READY)
+    soon = Excepted(policy="no-latest", owner="app/web", until="2027-01-18", reason="until it is built again")
+    late = replace(soon, policy="other", until="2027-03-01")
+    (one,) = cluster.found
+    assert one.declared
+    cluster.found = [replace(one, name=name, declared=replace(one.declared, exceptions=(soon, late))) for name in "ab"]
+    assert await cluster.after(0) == ["BateauExceptionEnds"]
+    says = cluster.alerts.board().firing[0].alert.says
+    assert says == "that of app/web holds until 2027-01-18 (until it is built again)"
 
 
 async def test_while_a_cluster_is_away_no_other_alert_begins_or_ends(tmp_path: Path) -> None:

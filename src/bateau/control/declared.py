@@ -8,7 +8,7 @@ Invariant: among documents that stand by themselves, an error affects its own do
 tests/control/test_declared.py::test_an_error_stays_with_its_document.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,10 +22,21 @@ from bateau.domain.problem import Severity
 from bateau.domain.release import Release
 from bateau.domain.unit import Objects, Unit
 from bateau.kit.position import Position
+from bateau.policy import Policy
 from bateau.ports.foreign import Foreign
 from bateau.specs import read
 
 _POLICY: Final = "policy/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excepted:
+    """An exception from a policy, which `owner` has until a day, such as "2026-11-30"."""
+
+    policy: str
+    owner: str
+    until: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +47,8 @@ class Declared:
     reason for each service without objects on a cluster. With `wrong`, nothing at all is applied, for this reason.
     `pins` are the revisions at which a rollback holds services. `digests` are those of the services as written.
     `commit` is the commit that they come from, if it is known. `keys` are the API keys of a followed environment.
-    Unless it `names_models`, as old bundles do not, `release` and `keys` are not known.
+    Unless it `names_models`, as old bundles do not, `release` and `keys` are not known. `exceptions` are those from
+    the policies; None where policies are judged elsewhere, as those of a bundle are.
     """
 
     units: tuple[Unit, ...] = ()
@@ -49,6 +61,7 @@ class Declared:
     commit: str | None = None
     keys: tuple[ApiKey, ...] = ()
     names_models: bool = True
+    exceptions: tuple[Excepted, ...] | None = None
 
 
 def declare(
@@ -118,11 +131,21 @@ def _declared(made: Rendered) -> Declared:
         units=units,
         release=made.written.release,
         keys=made.written.keys,
+        exceptions=excepted(made.written.policies),
         elsewhere={
             str(each.key): says.get(each.key, "it has no objects on a cluster")
             for each in made.written.release.services
             if each.key not in have
         },
+    )
+
+
+def excepted(policies: Iterable[Policy]) -> tuple[Excepted, ...]:
+    """Return the exceptions from some policies."""
+    return tuple(
+        Excepted(policy=policy.name, owner=each.owner, until=each.until, reason=each.reason)
+        for policy in policies
+        for each in policy.spec.exceptions
     )
 
 

@@ -9,13 +9,14 @@ tests/wiring/test_alert_facts.py::test_what_cannot_be_determined_is_unknown.
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from bateau.control.alert_conditions import Facts, Seen, Watched
+from bateau.control.declared import Excepted, excepted
 from bateau.control.loop import Control
 from bateau.control.naming import service_named
 from bateau.control.path import models_needed
@@ -180,16 +181,17 @@ def _disks(directories: Sequence[Path]) -> Sequence[Seen]:
 
 def _exceptions(control: Control, now: float) -> Sequence[Seen] | None:
     written = control.desired.written
-    if written is None:
-        return None
-    today, found = datetime.fromtimestamp(now, UTC).date(), list[Seen]()
-    for policy in written.policies:
-        ends = [(until, each) for each in policy.spec.exceptions if (until := _date(each.until)) is not None]
-        soon = [(until, each) for until, each in ends if today <= until <= today + EXCEPTION]
-        if soon:
-            says = "; ".join(f"that of {each.owner} holds until {until} ({each.reason})" for until, each in soon)
-            found.append(Seen(subject=policy.name, says=says))
-    return found
+    return None if written is None else ending_soon(excepted(written.policies), now)
+
+
+def ending_soon(exceptions: Iterable[Excepted], now: float) -> Sequence[Seen]:
+    """Return the policies with exceptions that end within a week."""
+    today, found = datetime.fromtimestamp(now, UTC).date(), dict[str, list[str]]()
+    for each in dict.fromkeys(exceptions):
+        until = _date(each.until)
+        if until is not None and today <= until <= today + EXCEPTION:
+            found.setdefault(each.policy, []).append(f"that of {each.owner} holds until {until} ({each.reason})")
+    return [Seen(subject=policy, says="; ".join(says)) for policy, says in found.items()]
 
 
 def _date(text: str) -> date | None:

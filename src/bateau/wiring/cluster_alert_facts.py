@@ -22,7 +22,7 @@ from bateau.domain.release import Release
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState, ServiceStatus, Status
 from bateau.ports.runtime import Observed
-from bateau.wiring.alert_facts import known, out_of_memory, rejected, watched_service
+from bateau.wiring.alert_facts import ending_soon, known, out_of_memory, rejected, watched_service
 from bateau.wiring.controller_terms import Terms
 
 ALWAYS: Final = ("BateauClusterUnreachable", "BateauDeliveryFailed")
@@ -54,6 +54,7 @@ class ClusterFacts:
             "cluster-unreachable": self._unreachable,
             "delivery-failed": lambda: [Seen(subject=name, says=why) for name, why in self.failing().items()],
             "drifted": self._of(status, self._drifted),
+            "exception-ends": self._of(status, lambda _: self._exceptions(now)),
             "out-of-memory": self._of(status, lambda _: out_of_memory(events, now)),
             "rollout-failed": self._of(status, _failed),
             "source-failed": self._of(status, self._source),
@@ -82,6 +83,10 @@ class ClusterFacts:
     def _source(self, _status: Status) -> Sequence[Seen]:
         why = self.terms.source_trouble()
         return [Seen(subject=f"cluster {self.terms.name}", says=why)] if why else ()
+
+    def _exceptions(self, now: float) -> Sequence[Seen]:
+        declared = (each.declared for each in self.terms.namespaces() if each.declared)
+        return ending_soon((each for one in declared for each in one.exceptions or ()), now)
 
     def _drifted(self, _status: Status) -> Sequence[Seen]:
         return [
