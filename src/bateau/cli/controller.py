@@ -118,7 +118,9 @@ async def _serve(
     from bateau.api.health import HealthServer
     from bateau.domain.errors import ControlError
     from bateau.ui.cluster_dashboard import ClusterDashboard
+    from bateau.wiring.chores import repeated
     from bateau.wiring.cluster_alerts import ClusterAlerts
+    from bateau.wiring.cluster_measures import ClusterMeasured
     from bateau.wiring.cluster_view import ClusterView
     from bateau.wiring.controller_terms import Terms
     from bateau.wiring.this_process import SystemClock
@@ -133,14 +135,17 @@ async def _serve(
     view = ClusterView(controller, alerts.events)
     server = HealthServer(*health, unready=lambda: controller.unready, metrics=metrics)
     await server.open()
-    alerts.watch(lambda: view.snapshots.latest, lambda: view.release)
-    dashboard = ClusterDashboard(view, *shown, name=controller.name, alerts=alerts.alerts)
+    measured = ClusterMeasured(view, alerts.where, SystemClock())
+    alerts.watch(lambda: view.snapshots.latest, lambda: view.release, measured.history)
+    dashboard = ClusterDashboard(view, *shown, name=controller.name, alerts=alerts.alerts, charts=measured.charts)
     try:
         await dashboard.open()
     except ControlError as error:
         logging.getLogger(__name__).warning("there is no dashboard: %s (%s)", error.message, error.hint)
     beside = [asyncio.create_task(view.run(), name="dashboard")]
     beside += [asyncio.create_task(each, name="alerts") for each in alerts.chores()]
+    wrong = "services are not measured at the moment"
+    beside.append(asyncio.create_task(repeated(measured.sample_on_time, every_s=0.0, wrong=wrong), name="measures"))
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -158,6 +163,7 @@ async def _serve(
             task.cancel()
         await asyncio.gather(running, waiting, *beside, return_exceptions=True)
         await dashboard.close()
+        measured.close()
         alerts.close()
         await server.close()
 

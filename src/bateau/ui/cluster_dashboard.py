@@ -22,7 +22,9 @@ from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.frame import ROOT
 from bateau.ui.instance import Instance
+from bateau.ui.reports import ClusterReporter, NoReporter
 from bateau.ui.sessions import Sessions
+from bateau.wiring.charts import ChartReports
 from bateau.wiring.cluster_open import LINK_HEADER, LINKS
 from bateau.wiring.cluster_view import ClusterView
 from bateau.wiring.site import Site
@@ -34,7 +36,14 @@ class ClusterDashboard:
     """The dashboard of a controller at an address."""
 
     def __init__(
-        self, view: ClusterView, address: str, port: int, *, name: str, alerts: AlertDesk | None = None
+        self,
+        view: ClusterView,
+        address: str,
+        port: int,
+        *,
+        name: str,
+        alerts: AlertDesk | None = None,
+        charts: ChartReports | None = None,
     ) -> None:
         instance = Instance(
             snapshots=view.snapshots,
@@ -46,6 +55,7 @@ class ClusterDashboard:
             events=view.events,
             alerts=alerts or NoAlerts(),
             keys=None,
+            reporter=ClusterReporter(charts) if charts else NoReporter(),
             on_cluster=True,
         )
         self._dashboard = Dashboard(instance, Sessions(time.monotonic), name=name, specs=None)

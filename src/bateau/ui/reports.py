@@ -13,7 +13,7 @@ from bateau.control.path import Written
 from bateau.domain.charts import Charts
 from bateau.domain.usage_report import LASTS, Last, UsageReport
 from bateau.kit.refreshed import Refreshed
-from bateau.wiring.charts import charts_of
+from bateau.wiring.charts import ChartReports, charts_of
 from bateau.wiring.key_reports import KeyReports
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.machine_reports import MachineReport, MachineReports
@@ -89,6 +89,21 @@ class InstanceReporter:
     async def close(self) -> None:
         """End the processes that make reports."""
         await self._usage.close()
+
+
+class ClusterReporter:
+    """Makes the reports of a cluster: the charts of its services."""
+
+    def __init__(self, charts: ChartReports) -> None:
+        self._charts = charts
+
+    async def of(self, needs: tuple[Need, ...], given: Mapping[str, str]) -> Reports:
+        """Return what a page needs."""
+        service = f"{given['kind']}/{given['name']}" if "charts" in needs else ""
+        return Reports(charts=await self._charts.now(service, given.get("span", "hour")) if service else None)
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 class NoReporter:

@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 
 from bateau.domain.errors import ControlError
 from bateau.domain.event import Event
+from bateau.domain.measures import MeasureHistory
 from bateau.domain.release import Release
 from bateau.domain.status import Status
 from bateau.domain.timeline import Entry
@@ -51,18 +52,21 @@ class ClusterAlerts:
     def __init__(self, terms: Terms, receivers: Sequence[AlertReceiver], *, clock: Clock, url: str) -> None:
         self._terms = terms
         self._clock = clock
-        self._where, self._lock = _own_state(terms.settings)
-        self.alerts = Alerts(self._where, receivers, clock=clock, name=f"cluster {terms.name}", url=lambda: url)
-        earlier = _earlier(self._where)
-        self._timeline = kept_timeline(self._where)
+        self.where, self._lock = _own_state(terms.settings)
+        self.alerts = Alerts(self.where, receivers, clock=clock, name=f"cluster {terms.name}", url=lambda: url)
+        earlier = _earlier(self.where)
+        self._timeline = kept_timeline(self.where)
         kept = (self._timeline,) if self._timeline else ()
         self.events = ClusterEvents(earlier, *kept, self.alerts)
         self.alerts.tell = self.events.tell
         terms.reach.on_change(self._on_reach)
 
-    def watch(self, status: Callable[[], Status | None], release: Callable[[], Release]) -> None:
-        """Have the alerts be about this status and these services."""
+    def watch(
+        self, status: Callable[[], Status | None], release: Callable[[], Release], history: MeasureHistory | None = None
+    ) -> None:
+        """Have the alerts be about this status, these services and their history."""
         self.alerts.status = status
+        self.alerts.history = history or self.alerts.history
         self.alerts.sources = ClusterFacts(terms=self._terms, release=release, failing=self.alerts.failing)
 
     def chores(self) -> list[Coroutine[Any, Any, None]]:

@@ -54,14 +54,15 @@ class ClusterView:
         self._news = asyncio.Event()
         self._since = time.time()
         self._release = Latest[Release]()
-        self._used: tuple[Mapping[str, int], Mapping[str, int]] | None = None
+        self.used: tuple[Mapping[str, int], Mapping[str, int]] | None = None
+        self.addresses: tuple[str, ...] = ()  # of the gateways, when they were asked last
         self._http: aiohttp.ClientSession | None = None
         self.snapshots = Snapshots()
         self.release = Release()
         self.meter = ServiceMeter(
             SystemClock(),
-            asked=self._pages,
-            used=lambda: self._used,
+            asked=self.pages,
+            used=lambda: self.used,
             replicas=tuple,
             services=lambda: self.release.services,
         )
@@ -127,7 +128,7 @@ class ClusterView:
             unreachable=controller.reach.unreachable,
         )
 
-    async def _pages(self, path: str) -> Sequence[str | None]:
+    async def pages(self, path: str) -> Sequence[str | None]:
         """Return a page of each gateway, None for one without an answer."""
         if self._controller.gateways is None:
             return []
@@ -135,11 +136,13 @@ class ClusterView:
         try:
             addresses = await gateway_addresses(self._controller.api, self._controller.settings.namespace)
         except ClusterError:
+            self.used = None
             return [None]
+        self.addresses = tuple(addresses)
         usage = await asyncio.gather(*(self._page(each, f"/stats/prometheus?filter={FILTER}") for each in addresses))
         texts = [each for each in usage if each is not None]
         groups = gateway_usage(map(_renamed, texts), "model").by if len(texts) == len(usage) else None
-        self._used = None if groups is None else answered({name: each.sum for name, each in groups.items()})
+        self.used = None if groups is None else answered({name: each.sum for name, each in groups.items()})
         pages = await asyncio.gather(*(self._page(each, path) for each in addresses))
         return [each and _renamed(each) for each in pages]
 

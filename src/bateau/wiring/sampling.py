@@ -38,7 +38,7 @@ from bateau.wiring.reported import Reported
 
 _LATE_S: Final = 4 * m.INTERVAL_S  # an increase over more than that is in no interval
 _AFTER_S: Final = 0.05  # a timer that is early must not measure the interval before again
-_PAGE: Final = "/stats/prometheus?usedonly&filter=" + "bateau%5C.(requests|time_to_first_)|upstream_rq_active$"
+PAGE: Final = "/stats/prometheus?usedonly&filter=" + "bateau%5C.(requests|time_to_first_)|upstream_rq_active$"
 _WAITING: Final = "llamacpp:requests_deferred"
 _SHARE: Final = 0.95
 _MS: Final = 1000.0
@@ -165,7 +165,7 @@ class Sampler:
         )
 
     async def _counters(self) -> Counters | None:
-        pages = await self._sources.asked(_PAGE)
+        pages = await self._sources.asked(PAGE)
         known = [page for page in pages if page is not None]
         return counters_of(known) if len(known) == len(pages) else None
 

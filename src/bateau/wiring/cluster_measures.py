@@ -1,0 +1,103 @@
+"""The history of measures of a cluster: replicas as its controller knows them, requests and tokens as the gateways do.
+
+Called by cli.controller.
+
+Memory and CPU are not in it: the controller has no right to read them, and a cluster has other tools for that.
+
+Invariant: what the controller does not know is not in the history, not even as 0. Held by
+tests/wiring/test_cluster_measures.py::test_what_a_controller_does_not_know_is_not_in_its_history.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from bateau.domain import measures as m
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.status import ServiceState, ServiceStatus
+from bateau.ports.clock import Clock
+from bateau.store.measure_writer import MeasureWriter
+from bateau.wiring.charts import ChartReports
+from bateau.wiring.cluster_view import ClusterView
+from bateau.wiring.measures import measures_path
+from bateau.wiring.paths import Paths
+from bateau.wiring.sampling import PAGE, Sampler, Sources
+
+logger = logging.getLogger(__name__)
+
+_AFTER_S: Final = 0.05
+_GATEWAY: Final = "gateway/envoy"
+_NOT_KNOWN: Final = frozenset(each.name for each in (m.ACTIVE, m.CPU, m.MEMORY, m.WAITING))
+
+
+class ClusterMeasured:
+    """The history of the services of a view, what writes it, and its charts."""
+
+    def __init__(self, view: ClusterView, where: Paths, clock: Clock) -> None:
+        self._view = view
+        self._clock = clock
+        self._pages: Sequence[str | None] = ()
+        self.history = MeasureWriter(measures_path(where), clock.wall)
+        sources = Sources(
+            asked=self._asked,
+            replica_pages=_none,
+            tokens=lambda: view.used,
+            replicas=self._replicas,
+            services=lambda: view.release.services,
+            statuses=self._statuses,
+            gateways=lambda: frozenset((_GATEWAY,)),
+        )
+        self._sampler = Sampler(clock, sources, _Known(self.history))
+        self.charts = ChartReports(self.history, clock, services=lambda: view.release.services)
+
+    async def sample_on_time(self) -> None:
+        """Wait for the end of an interval, and measure it."""
+        await asyncio.sleep(m.INTERVAL_S - self._clock.wall() % m.INTERVAL_S + _AFTER_S)
+        await self.sample()
+
+    async def sample(self) -> None:
+        """Measure everything now. The pages come first: what they say of gateways and tokens is of one moment."""
+        self._pages = await self._view.pages(PAGE)
+        await self._sampler.sample()
+
+    def close(self) -> None:
+        """Write what waits."""
+        self.history.close()
+
+    async def _asked(self, _path: str) -> Sequence[str | None]:
+        # A cluster without gateways has no requests, as far as anybody knows.
+        return self._pages or (None,)
+
+    def _replicas(self) -> Sequence[Replica]:
+        """Return the pods, and the gateways, so that counters of other gateways are not compared."""
+        latest = self._view.snapshots.latest
+        pods = [each for service in latest.services for each in service.replicas] if latest else []
+        return [*pods, *map(_gateway, self._view.addresses)]
+
+    def _statuses(self) -> Sequence[ServiceStatus]:
+        latest = self._view.snapshots.latest
+        return [each for each in latest.services if each.state is not ServiceState.UNKNOWN] if latest else ()
+
+
+class _Known:
+    """Takes points, without the measures that a controller does not have."""
+
+    def __init__(self, history: MeasureWriter) -> None:
+        self._history = history
+
+    def add(self, when_s: float, values: Mapping[str, Mapping[str, float]]) -> None:
+        """Add a point of all services."""
+        rows = {
+            service: {name: value for name, value in row.items() if name not in _NOT_KNOWN}
+            for service, row in values.items()
+        }
+        self._history.add(when_s, rows)
+
+
+async def _none() -> Mapping[str, str | None]:
+    return {}
+
+
+def _gateway(address: str) -> Replica:
+    return Replica(id=address, service=_GATEWAY, revision="", state=ReplicaState.READY, pid=None)
