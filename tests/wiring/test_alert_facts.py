@@ -10,7 +10,7 @@ import pytest
 from bateau.domain.alert_rules import RULES, Fact
 from bateau.domain.errors import ControlError, SourceUnreachable
 from bateau.wiring import alert_facts
-from bateau.wiring.alert_facts import facts, watched
+from bateau.wiring.alert_facts import watched
 from bateau.wiring.remote import EndpointCertificate
 from control.world import app, model
 from wiring.alert_instance import AlertInstance, alert_instance
@@ -32,7 +32,7 @@ def seen(it: AlertInstance, name: str) -> list[tuple[str, str]] | None:
 async def test_an_instance_that_is_well_has_no_facts(tmp_path: Path):
     async with alert_instance(tmp_path, chat=model(), shop=app()) as it:
         assert it.alerts.sources
-        found = facts(it.alerts.sources, it.world.control.snapshots.latest, (), it.world.clock.wall())
+        found = it.alerts.sources.facts(it.world.control.snapshots.latest, (), it.world.clock.wall())
         assert [name for name, each in found.items() if each is None or [*each]] == []
 
 
@@ -47,9 +47,9 @@ async def test_what_cannot_be_determined_is_unknown(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(it.keys, "load", lambda: _raise(ControlError("the keys cannot be read")))
         assert seen(it, "key-expires") is None
         assert it.alerts.sources
-        assert facts(it.alerts.sources, None, (), 0.0)["specs-rejected"] is None
+        assert it.alerts.sources.facts(None, (), 0.0)["specs-rejected"] is None
         unread = replace(it.world.status, written=None)
-        assert facts(it.alerts.sources, unread, (), 0.0)["specs-rejected"] is None
+        assert it.alerts.sources.facts(unread, (), 0.0)["specs-rejected"] is None
         assert watched(it.world.control, None) is None
 
 
@@ -133,11 +133,11 @@ async def test_a_fetch_that_is_under_way_is_neither_failed_nor_well(tmp_path: Pa
         it.world.texts.write("chat", model(source=OTHER))
         await it.world.until(lambda: it.world.control.fetches.is_fetching(OTHER))
         assert it.alerts.sources
-        found = facts(it.alerts.sources, it.world.control.snapshots.latest, (), 0.0)["fetch-failed"]
+        found = it.alerts.sources.facts(it.world.control.snapshots.latest, (), 0.0)["fetch-failed"]
         assert [(each.subject, each.holds) for each in found or ()] == [("model/chat", None)]
         it.world.source.arrive(OTHER)
         await it.world.until(lambda: seen(it, "fetch-failed") == [] and it.world.status.rolled_out)
-        assert facts(it.alerts.sources, it.world.control.snapshots.latest, (), 0.0)["fetch-failed"] == []
+        assert it.alerts.sources.facts(it.world.control.snapshots.latest, (), 0.0)["fetch-failed"] == []
 
 
 async def test_bounds_are_those_of_all_replicas(tmp_path: Path):

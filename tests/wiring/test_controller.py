@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 import uuid
@@ -66,14 +67,15 @@ class Process:
 
 @asynccontextmanager
 async def controller(at: Bench, *words: str, **environ: str) -> AsyncGenerator[Process]:
-    process = Process(at, *words, **environ)
-    try:
-        yield process
-    finally:
-        if process.process.poll() is None:
-            await asyncio.to_thread(process.end)
-        assert process.process.stderr is not None
-        process.process.stderr.close()
+    with tempfile.TemporaryDirectory() as state:
+        process = Process(at, *words, **{"XDG_STATE_HOME": state, **environ})
+        try:
+            yield process
+        finally:
+            if process.process.poll() is None:
+                await asyncio.to_thread(process.end)
+            assert process.process.stderr is not None
+            process.process.stderr.close()
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Judge for each rule of alerts, and each service, whether its condition holds now.
 
-Called by control.alerting, wiring.alert_facts and wiring.alerts. Pure: it is given the history of measures, the facts
-and the time.
+Called by control.alerting, wiring.alert_facts, wiring.alerts and wiring.cluster_alert_facts. Pure: it is given the
+history of measures, the facts and the time.
 
 Invariant: a condition whose measures are unknown is neither true nor false. Held by
 tests/control/test_alert_conditions.py::test_what_is_not_known_neither_holds_nor_ends.

@@ -1,6 +1,6 @@
 """The status of all services of a cluster, as the dashboard of its controller shows it.
 
-Called by wiring.cluster_view and wiring.controller. Pure.
+Called by wiring. Pure.
 
 Services of namespaces are named NAMESPACE.NAME, because two namespaces may have the same. Those of a followed
 environment have their own names.

@@ -1,7 +1,6 @@
 """Turn the differences between two snapshots into events, and hand them to the sinks.
 
-Called by control.history, control.loop, wiring.cluster_timeline, wiring.cluster_view and wiring.story. It runs whenever
-a snapshot differs from the one before.
+Called by control.history, control.loop and wiring. It runs whenever a snapshot differs from the one before.
 
 Invariant: the same two snapshots give the same events, in the order of services and replicas. A sink that fails keeps
 no other sink from its events. Held by tests/observe/test_events.py and tests/control/test_snapshots.py.

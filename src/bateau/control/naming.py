@@ -1,6 +1,6 @@
 """Find the service that an operator names: "chat", or "model/chat" where a name is ambiguous.
 
-Called by control.restarts, control.rollback, wiring.alerts and wiring.clusters.
+Called by control.restarts, control.rollback, wiring.alert_facts, wiring.cluster_alert_facts and wiring.clusters.
 """
 
 from bateau.domain.errors import ControlError

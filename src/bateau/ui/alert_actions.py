@@ -1,6 +1,6 @@
 """What people do about alerts on the dashboard: silence them, end a silence, and test the receivers.
 
-Called by ui.dashboard and ui.instance.
+Called by ui.cluster_dashboard, ui.dashboard and ui.instance.
 
 Invariant: a session with the role view changes nothing about alerts. Held by
 tests/ui/test_alerts.py::test_a_viewer_may_not_silence.

@@ -1,6 +1,6 @@
 """Gather the facts that alerts depend on, and that no measure shows.
 
-Called by wiring.alerts.
+Called by wiring.alerts and wiring.cluster_alert_facts.
 
 Invariant: a fact that cannot be determined is unknown, which ends no alert. Held by
 tests/wiring/test_alert_facts.py::test_what_cannot_be_determined_is_unknown.

@@ -1,6 +1,6 @@
 """The alerts that fire and the states of services, as metrics: the rules for Prometheus read them.
 
-Called by wiring.metrics.
+Called by wiring.controller_terms and wiring.metrics.
 
 Invariant: an alert that does not fire has no series. Held by
 tests/wiring/test_alert_metrics.py::test_only_alerts_that_fire_have_a_series.

@@ -1,6 +1,6 @@
 """Where alerts are delivered to, by environment variables of the control plane.
 
-Called by wiring.local.
+Called by wiring.cluster_alerts and wiring.local.
 
 Each variable may have several addresses, separated by spaces, and may be given as `NAME_FILE`: the path of a file that
 contains its value.

@@ -1,6 +1,6 @@
 """Evaluate the rules of alerts, keep their states, and have them delivered.
 
-Called by wiring.local.
+Called by wiring.chores, wiring.cluster_alerts and wiring.local.
 
 They are evaluated every 15 seconds, and at once after an event that may change one.
 

@@ -3,7 +3,7 @@
 It renews the certificate, rotates the ledger, acts on its lines, sends spans, measures the services, evaluates and
 delivers alerts, and fetches the keys of issuers.
 
-Called by cli.up.
+Called by cli.controller, cli.up and wiring.cluster_alerts.
 
 Invariant: a chore that fails is reported once, is tried again, and changes nothing else. Held by
 tests/wiring/test_chores.py.

@@ -1,6 +1,6 @@
 """Gather what the alerts of a cluster depend on: its services, and the facts that no measure shows.
 
-Called by cli.controller and wiring.cluster_alerts.
+Called by wiring.cluster_alerts.
 
 Invariant: while a cluster cannot be reached, nothing else about it is known, so no other alert begins or ends. Held by
 tests/wiring/test_cluster_alerts.py::test_while_a_cluster_is_away_no_other_alert_begins_or_ends.

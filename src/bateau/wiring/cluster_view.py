@@ -1,7 +1,8 @@
 """The services of a cluster, live, for the dashboard of its controller.
 
-Called by cli.controller and ui.cluster_dashboard. Everything is in the memory of the controller already, so an open
-page asks the API server for nothing but the addresses of the gateways, whose counters are read while someone watches.
+Called by cli.controller, ui.cluster_dashboard and wiring.cluster_measures. Everything is in the memory of the
+controller already, so an open page asks the API server for nothing but the addresses of the gateways, whose counters
+are read while someone watches.
 
 Invariant: a bug here ends no reconciliation. Held by
 tests/wiring/test_cluster_view.py::test_a_bug_is_logged_and_the_controller_continues.

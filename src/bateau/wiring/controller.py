@@ -1,6 +1,6 @@
 """Put the controller of a cluster together: a reconciler for each namespace with documents, or a followed environment.
 
-Called by cli.controller, wiring.cluster_view and wiring.installing.
+Called by wiring.controller_terms.
 
 Invariant: deleting or restarting the controller changes nothing that runs. Held by tests/wiring/test_controller.py.
 """

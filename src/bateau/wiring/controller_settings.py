@@ -1,6 +1,6 @@
 """The options of a controller, and the API server that it works for.
 
-Called by cli.controller and wiring.controller.
+Called by cli.controller, wiring.cluster_alerts, wiring.controller and wiring.controller_terms.
 """
 
 import os

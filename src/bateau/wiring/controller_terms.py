@@ -1,6 +1,6 @@
 """A controller for each time that the lease is held, and the state of the cluster between two of them.
 
-Called by cli.controller, wiring.cluster_alert_facts and wiring.cluster_view.
+Called by cli.controller, wiring.cluster_alert_facts, wiring.cluster_alerts and wiring.cluster_view.
 
 A controller whose cluster cannot be reached loses the lease, and stops to act. This process stays: its dashboard, its
 timeline and its alerts say that the cluster is away. Once it answers, another controller in this process waits for the

@@ -1,6 +1,6 @@
 """The lock of an instance, by which it has one control plane.
 
-Called by wiring.local.
+Called by wiring.cluster_alerts and wiring.local.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.

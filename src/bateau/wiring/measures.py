@@ -1,6 +1,6 @@
 """The history of measures of an instance: who writes it, and where it is read.
 
-Called by wiring.local.
+Called by wiring.cluster_measures and wiring.local.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Take the measures of all services every 15 seconds, and add them to the history.
 
-Called by wiring.measures and wiring.metrics.
+Called by wiring.cluster_measures, wiring.measures and wiring.metrics.
 
 The gateway's counters give requests, errors, latencies and the requests in flight; the ledger gives
 tokens; pages of model servers give the requests that wait; /proc gives the memory and CPU time of replicas.

@@ -1,7 +1,7 @@
 """The clocks that this process reads, and the user that runs it.
 
-Called by wiring. Apart from the modules that put control planes together, so that a controller of a cluster loads
-nothing of those of a machine.
+Called by cli.controller and wiring. Apart from the modules that put control planes together, so that a controller of a
+cluster loads nothing of those of a machine.
 """
 
 import getpass

@@ -1,6 +1,6 @@
 """Open the timeline of an instance.
 
-Called by cli.timeline, wiring.alerts, wiring.recent_events and wiring.story.
+Called by cli.timeline and wiring.
 """
 
 import logging

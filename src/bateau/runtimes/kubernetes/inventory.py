@@ -1,9 +1,9 @@
 """The list of the objects that Bateau has created on a cluster, with their uids. It is kept on the cluster.
 
-Called by runtimes.kubernetes.looking, runtimes.kubernetes.removing, wiring.controller and wiring.installing.
-It is saved before an object is created, and again with the uid, so that nothing is forgotten if the control plane dies
-in between. It consists of ConfigMaps, because one holds at most 1 MiB; an object's line is in the part that the hash of
-its key chooses, so that a new object changes one part.
+Called by runtimes.kubernetes.looking, runtimes.kubernetes.removing, wiring.installing and wiring.left_over. It is saved
+before an object is created, and again with the uid, so that nothing is forgotten if the control plane dies in between.
+It consists of ConfigMaps, because one holds at most 1 MiB; an object's line is in the part that the hash of its key
+chooses, so that a new object changes one part.
 
 Invariant: an object whose uid is not on the list is never removed; one that was about to be made is Bateau's if its
 apply holds the label of the owner. Held by tests/runtimes/kubernetes/test_prune.py.

@@ -1,8 +1,8 @@
 """Read how to reach a cluster: a context of a kubeconfig, as kubectl reads it, or the service account of a pod.
 
-Called by runtimes.kubernetes.api, runtimes.kubernetes.credentials, runtimes.kubernetes.requests, wiring.clusters,
-wiring.controller_settings and wiring.installing. The format is that of `kubectl config` (the Config of client-go's
-clientcmd/api/v1); several files in KUBECONFIG are merged, and the first one that names something wins.
+Called by runtimes.kubernetes, wiring.clusters, wiring.controller_settings and wiring.installing. The format is that of
+`kubectl config` (the Config of client-go's clientcmd/api/v1); several files in KUBECONFIG are merged, and the first one
+that names something wins.
 
 Invariant: no message contains a credential. Held by
 tests/runtimes/kubernetes/test_kubeconfig.py::test_no_message_contains_a_credential.

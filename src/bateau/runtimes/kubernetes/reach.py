@@ -1,6 +1,6 @@
 """Whether an API server can be reached now, from the ends of all requests to it.
 
-Called by runtimes.kubernetes.api, runtimes.kubernetes.lease, runtimes.kubernetes.requests and wiring.
+Called by runtimes.kubernetes.api, runtimes.kubernetes.requests, wiring.controller and wiring.controller_terms.
 
 One failed connection says little: a replica of the API server may restart. Two in a row without an answer in between
 say that the cluster is away, and so does one request that gets no answer in time.
