@@ -19,16 +19,20 @@ _FACTS = {
     "budget-used": "A key has used up a budget.",
     "certificate-expires": "The certificate of the endpoint ends within 14 days.",
     "changed-files": "Files that a replica was started from were edited, replaced or removed.",
+    "cluster-unreachable": "The API server of a cluster does not answer its controller.",
     "control-plane-fails": "A step of the control loop fails.",
     "delivery-failed": "A receiver of alerts does not accept them.",
     "disk-full": "Of the disk with the state or the cache, less than 5 % (at most 5 GiB) or less than 512 MiB is free.",
+    "drifted": "Fields of objects on a cluster were changed by others, and are left like that; autoscalers do not count.",
     "exception-ends": "An exception of a policy ends within 7 days.",
     "fetch-failed": "A model that is not on this machine cannot be fetched.",
     "key-expires": "An API key ends within 7 days, or has ended within the last day.",
-    "out-of-memory": "The kernel has killed a process in the cgroup of a replica within the last 10 minutes.",
+    "out-of-memory": "The kernel has killed a process in the cgroup of a replica, or in a pod, within the last 10 minutes.",
     "revision-held": "A rollback holds a service at an earlier revision.",
-    "source-failed": "The directory or the repository of the specs cannot be read.",
+    "rollout-failed": "An object of a service has failed on its cluster, or the API server refuses it.",
+    "source-failed": "The directory, the repository or the bundle of the specs cannot be read.",
     "specs-rejected": "The current specs have errors, so they were not applied.",
+    "unscheduled": "A pod of a service is not scheduled on any node.",
 }
 
 

@@ -59,7 +59,7 @@ _RELEASE_S: Final = 3.0
 
 
 class Controller:
-    """The controller of one cluster, from `run` to its end. `reach` is told whether the cluster answers."""
+    """The controller of one cluster, from `run` to its end. `reach` notes whether the cluster answers."""
 
     def __init__(self, settings: ControllerSettings, reach: Reach | None = None) -> None:
         self.settings = settings

@@ -5,7 +5,7 @@ Called by runtimes.kubernetes.api, runtimes.kubernetes.requests, wiring.controll
 One failed connection says little: a replica of the API server may restart. Two in a row without an answer in between
 say that the cluster is away, and so does one request that gets no answer in time.
 
-Invariant: each change is told once, and any answer ends it. Held by
+Invariant: each change is reported once, and any answer ends it. Held by
 tests/runtimes/kubernetes/test_reach.py::test_a_change_is_told_once_and_any_answer_ends_it.
 """
 

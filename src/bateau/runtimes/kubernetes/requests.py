@@ -70,7 +70,7 @@ class NotFound(ObjectRefused):
 
 
 class Requests:
-    """A pool of connections to one API server. `reach` is told whether it answers."""
+    """A pool of connections to one API server. `reach` notes whether it answers."""
 
     def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ, reach: Reach | None = None) -> None:
         self.access = access
