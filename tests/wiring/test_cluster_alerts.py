@@ -108,6 +108,19 @@ async def test_a_service_whose_images_are_fetched_is_not_down(tmp_path: Path) ->
     assert await cluster.after(300) == []
 
 
+async def test_a_service_that_cannot_be_observed_is_neither_down_nor_up(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    unknown = Observed(unknown="berlin: the watch of pods is forbidden")
+    cluster.shows(READY, unknown)
+    await cluster.after(0)
+    assert await cluster.after(600) == []
+    cluster.shows(backoff(0))
+    await cluster.after(0)
+    assert await cluster.after(60) == ["BateauServiceDown"]
+    cluster.shows(unknown)
+    assert await cluster.after(600) == ["BateauServiceDown"]
+
+
 async def test_a_replica_that_no_node_takes_is_an_alert_with_the_reason(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     waits = pod("app/web", ReplicaState.STARTING, "not scheduled: 0/3 nodes have enough memory")
@@ -196,6 +209,10 @@ async def test_a_controller_that_waits_delivers_nothing_of_another(tmp_path: Pat
     cluster.is_another = True
     assert await cluster.after(600) == []
     assert hook.told[2:] == [("BateauClusterUnreachable", "resolved")], "the other one tells of the rest"
+    cluster.is_another = False
+    await cluster.after(0)
+    assert await cluster.after(120) == ["BateauSourceFailed"]
+    assert hook.told[3:] == [("BateauSourceFailed", "firing")], "it acts again, and has told nobody of this one"
 
 
 def test_two_controllers_keep_their_state_apart(tmp_path: Path) -> None:

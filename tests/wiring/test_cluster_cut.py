@@ -155,6 +155,8 @@ async def test_a_cluster_that_is_cut_is_told_with_its_cause_and_disturbs_no_othe
                 # Meanwhile the other one acts, and the lease of this one is lost.
                 await until(lambda: "bateau_controller_leads 0" in process.ask("/metrics")[1])
                 assert process.ask("/readyz")[0] == 503
+                await asyncio.sleep(0.5)
+                assert f'service="{service}",state="Unknown"' in process.ask("/metrics")[1]
                 assert "ClusterUnreachable" not in beside.reasons()
                 assert beside.states()[service] is not ServiceState.UNKNOWN
                 await cut.mend()

@@ -2,8 +2,8 @@
 
 Called by cli.controller.
 
-Invariant: no child process inherits an address or a secret of a receiver, and no message contains one. Held by
-tests/wiring/test_cluster_cut.py::test_a_cluster_that_is_cut_is_told_with_its_cause_and_disturbs_no_other.
+Invariant: no child process inherits an address or a secret of a receiver. Held by
+tests/wiring/test_cluster_alerts.py::test_no_child_inherits_a_receiver.
 Invariant: two controllers on one machine never write the same files. Held by
 tests/wiring/test_cluster_alerts.py::test_two_controllers_keep_their_state_apart.
 """
