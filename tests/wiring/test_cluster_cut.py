@@ -121,6 +121,7 @@ async def test_a_cluster_that_is_cut_is_told_with_its_cause_and_disturbs_no_othe
             controller(
                 at,
                 f"--dashboard=127.0.0.1:{port}",
+                f"--gateway=127.0.0.1:{free_port()}",
                 KUBECONFIG=str(berlin),
                 XDG_STATE_HOME=str(state),
                 BATEAU_ALERTS_WEBHOOK_URL=hook.url,
@@ -165,6 +166,7 @@ async def test_a_cluster_that_is_cut_is_told_with_its_cause_and_disturbs_no_othe
             await eventually(told(hook, "firing", "resolved"))
             await eventually(told(manager.hook, "firing", "resolved"))
             await until(lambda: "bateau_controller_leads 1" in process.ask("/metrics")[1])
+            await until(lambda: process.ask("/readyz")[0] == 200)
             assert [reason for reason, *_ in reach_events(state)] == ["ClusterUnreachable", "ClusterReachable"]
             await until(lambda: "ClusterUnreachable" in beside.reasons())
             assert "no answer within 5 s" in (beside.terms.reach.unreachable or "")
