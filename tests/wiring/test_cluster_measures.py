@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from bateau.control.cluster_status import Namespace, cluster_release, cluster_status
 from bateau.control.snapshots import Snapshots
 from bateau.domain import measures as m
@@ -91,3 +93,18 @@ async def test_what_a_controller_does_not_know_is_not_in_its_history(tmp_path: P
         assert await measured.latest(60) == {}, "it is not known what runs"
     finally:
         measured.made.close()
+
+
+async def test_a_cluster_with_too_many_services_has_no_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bateau.wiring.cluster_measures.SERVICES_MAX", 0)
+    measured = Measured(tmp_path)
+    try:
+        await measured.latest(10)
+        assert await measured.latest(40) == {}
+    finally:
+        measured.made.close()
+    assert [each.getMessage() for each in caplog.records] == [
+        "no history is kept: the cluster has more than 0 services"
+    ]
