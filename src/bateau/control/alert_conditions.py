@@ -118,10 +118,12 @@ def _burns_in(
 
     # Most services have few bad requests, so most windows cost one sum.
     bad = total_of(when.bad, window.long_s)
-    if bad is not None and bad < when.bad_min:
+    if bad is None:
+        return None, ""
+    if bad < when.bad_min:
         return False, ""
     total = total_of(when.total, window.long_s)
-    if bad is None or total is None:
+    if total is None:
         return None, ""
     least = bad_share(each.slo, when.objective, window)
     if not total or bad / total < least:
