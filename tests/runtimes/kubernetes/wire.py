@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -63,9 +64,9 @@ class Wire:
 @asynccontextmanager
 async def wired(kubeconfig: Path, folder: Path, *, context: str) -> AsyncGenerator[tuple[Path, Wire]]:
     """Give a kubeconfig that reaches the same API server through a wire, and the wire."""
-    tree = yaml.safe_load(kubeconfig.read_text())  # noqa: ASYNC240 - a small file
-    (cluster,) = (each for each in tree["clusters"])
-    server = urlsplit(cluster["cluster"]["server"])
+    tree: dict[str, Any] = yaml.safe_load(kubeconfig.read_text())  # noqa: ASYNC240 - a small file
+    cluster: dict[str, Any] = tree["clusters"][0]
+    server = urlsplit(str(cluster["cluster"]["server"]))
     assert server.hostname
     wire = Wire(server.hostname, server.port or 443)
     await wire.mend()
