@@ -11,7 +11,7 @@ from bateau.control.preview import Effect
 from bateau.domain.figures import Figures, ServiceFigures
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.replica import Replica
-from bateau.domain.status import AffinityStatus, ServiceStatus, Status
+from bateau.domain.status import AffinityStatus, GatewayFilters, ServiceStatus, Status
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from bateau.domain.status import AffinityStatus, ServiceStatus, Status
         (trees.EffectTree, Effect),
         (trees.FigureTree, ServiceFigures),
         (trees.FiguresTree, Figures),
+        (trees.FiltersTree, GatewayFilters),
         (trees.ReplicaTree, Replica),
         (trees.ServiceTree, ServiceStatus),
         (trees.StatusTree, Status),

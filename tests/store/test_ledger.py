@@ -47,7 +47,7 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(ledger: Ledger) -> No
         "{\n",
         "\n",
         "[]\n",
-        '{"v": "2", "time": "1"}\n',
+        '{"v": "3", "time": "1"}\n',
         '{"v": "1", "time": "x"}\n',
         '{"v": "1"}\n',
         "\x00\xff\n",
@@ -224,3 +224,24 @@ def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Le
 def test_what_chose_the_replica_is_known_only_for_models_with_affinity(ledger: Ledger) -> None:
     ledger.path.write_text(line(balanced_by="prefix") + line(balanced_by="requests") + line())
     assert [used.balanced_by for used in all_of(ledger)] == ["prefix", "requests", None]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ("cache_n=20 predicted_ms=9.75 predicted_n=4 prompt_ms=0.25 prompt_n=10", (30, 20, 4, 91, None, None)),
+        ("completion_tokens=4 events=7 prompt_tokens=30 stop_reason=tool_calls", (30, None, 4, None, 7, "tool_calls")),
+        ("completion_tokens=x prompt_tokens= events=1.x predicted_n", (None, None, None, None, None, None)),
+        ("key=b status=500 prompt_tokens=1", (1, None, None, None, None, None)),
+        ("", (None, None, None, None, None, None)),
+        (7, (None, None, None, None, None, None)),
+    ],
+)
+def test_what_an_answer_says_may_be_one_text(
+    ledger: Ledger, counts: object, expected: tuple[int | str | None, ...]
+) -> None:
+    ledger.path.write_text(line(v="2", key="a", duration_ms=100, counts=counts, owner=""))
+    (used,) = ledger.read(since=0, until=1e12)
+    found = (used.tokens_in, used.tokens_cached, used.tokens_out, used.queue_ms, used.events, used.stop_reason)
+    assert found == expected
+    assert (used.key, used.status, used.owner) == ("a", 200, None)

@@ -43,9 +43,12 @@ odd = some.sampled_from([float("nan"), float("inf"), -float("inf"), -5, 1e300, 1
 numbers = some.one_of(odd, some.integers(), some.floats(), some.text(string.digits))
 values = some.one_of(numbers, some.none(), some.booleans(), some.text(), some.lists(some.integers()), some.just("chat"))
 times = some.one_of(some.just(f"{NOW:.3f}"), some.floats(0, 1e10).map(str), numbers.map(str), values)
+counts = some.lists(some.tuples(some.sampled_from((*NUMBERS, *TOKENS, "stop_reason")), numbers | values)).map(
+    lambda pairs: " ".join(f"{name}={value}" for name, value in pairs)
+)
 lines = some.fixed_dictionaries(
-    {"v": some.sampled_from(["1", "begun-1"]), "time": times},
-    optional={**dict.fromkeys((*NUMBERS, *TOKENS), numbers), **dict.fromkeys(TEXTS, values)},
+    {"v": some.sampled_from(["1", "2", "begun-1"]), "time": times},
+    optional={**dict.fromkeys((*NUMBERS, *TOKENS), numbers), **dict.fromkeys(TEXTS, values), "counts": counts},
 )
 
 

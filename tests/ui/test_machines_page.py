@@ -2,8 +2,10 @@
 
 import re
 from dataclasses import replace
+from typing import Literal
 
 from bateau.domain.machine_report import Hardware
+from bateau.domain.status import GatewayFilters
 from bateau.ui.page import View
 from bateau.wiring.machine_reports import MachineReport
 from ui.reports import MACHINE, SCRIPT
@@ -28,6 +30,16 @@ def test_the_machine_is_shown_with_its_use(view: View) -> None:
     ):
         assert words in says
     assert "Disk: state and logs, models" in says
+
+
+def test_the_filters_of_the_gateway_are_named_and_why_they_are_not_the_native_one(view: View) -> None:
+    def says(name: Literal["native", "stock"], why: str) -> str:
+        status = replace(view.status, filters=GatewayFilters(name=name, why=why))
+        return text_of(parts_of(replace(view, status=status), "/machines")["summary"])
+
+    assert "Filters of the gateway native" in (shown := says("native", "it is installed"))
+    assert "installed" not in shown
+    assert "Filters of the gateway stock the native filter is not used: no" in says("stock", "no")
 
 
 def test_what_still_fits_is_the_answer_of_place(view: View) -> None:

@@ -58,6 +58,13 @@ class AffinityTree(TypedDict):
     says: str
 
 
+class FiltersTree(TypedDict):
+    """The JSON of domain.status.GatewayFilters."""
+
+    name: str
+    why: str
+
+
 class ServiceTree(TypedDict):
     """The JSON of domain.status.ServiceStatus."""
 
@@ -104,6 +111,7 @@ class StatusTree(TypedDict):
     written: str | None
     rolledOut: bool
     specsRejected: bool
+    filters: FiltersTree | None
 
 
 class FigureTree(TypedDict):

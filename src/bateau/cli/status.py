@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bateau.api.trees import ServiceTree, StatusTree
+from bateau.api.trees import FiltersTree, ServiceTree, StatusTree
 from bateau.cli.options import directory_option, environment_option, is_terminal, json_option, name_option
 
 if TYPE_CHECKING:
@@ -74,13 +74,16 @@ def alert_lines(ask: "ApiClient") -> list[str]:
 def status_text(tree: StatusTree) -> str:
     """Return the page that people read."""
     from bateau.cli.table import table
+    from bateau.kit.visible import visible
 
-    services = [*tree["services"], tree["gateway"]]
-    rows = [_row(service) for service in services]
+    services, filters = [*tree["services"], tree["gateway"]], _filters(tree)
+    rows = [*map(_row, tree["services"]), _row(tree["gateway"], filters["name"] if filters else "")]
     lines = [table(("SERVICE", "STATE", "READY", "RESTARTS", "ENGINE", "ADDRESS"), rows)]
     lines += [
         f"\n{s['service']}: {s['reason']}{_last_log(s)}" for s in services if s["reason"] and s["state"] != "Ready"
     ]
+    if filters and filters["name"] != "native":
+        lines.append(f"\n{tree['gateway']['service']}: the native filter is not used: {visible(filters['why'])}")
     lines += [
         f"\n{replica['id']}: limits {replica['limits']}"
         for service in tree["services"]
@@ -96,7 +99,12 @@ def status_text(tree: StatusTree) -> str:
     return "\n".join(lines)
 
 
-def _row(service: ServiceTree) -> tuple[str, ...]:
+def _filters(tree: StatusTree) -> FiltersTree | None:
+    """Return the filters of the gateway; None from a control plane of a version that does not name them."""
+    return tree.get("filters")
+
+
+def _row(service: ServiceTree, filters: str = "") -> tuple[str, ...]:
     restarts = sum(replica["restarts"] for replica in service["replicas"])
     ready = f"{service['replicasReady']}/{service['replicasWanted']}"
     if service["engine"] == "external":
@@ -106,7 +114,8 @@ def _row(service: ServiceTree) -> tuple[str, ...]:
     state = service["state"]
     if state == "Pulling" and service["pulledBytes"] is not None and service["pullBytesTotal"]:
         ready = f"{100 * service['pulledBytes'] // service['pullBytesTotal']} %"
-    return (service["service"], state, ready, str(restarts), service["engine"], service["address"] or "-")
+    engine = f"{service['engine']} ({filters})" if filters else service["engine"]
+    return (service["service"], state, ready, str(restarts), engine, service["address"] or "-")
 
 
 def _last_log(service: ServiceTree) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bateau.control.reading import Reader
 from bateau.control.site import Site
+from bateau.domain.status import GatewayFilters
 from bateau.domain.workload import Workload
 from bateau.ports.clock import Clock
 from bateau.ports.declared_keys import DeclaredKeyring
@@ -30,7 +31,7 @@ class Ports:
     `prober`, external APIs are not probed. `own_services` are Bateau's own, which run beside those of the
     specs. `service_keys` has the keys by which services ask models,
     `declared_keys` admits those that the specs declare. `no_affinity` says why the planes cannot balance by
-    conversations, None if they can.
+    conversations, None if they can. `filters` are those of the gateway, for the status.
     """
 
     site: Site
@@ -52,4 +53,5 @@ class Ports:
     service_keys: ServiceKeyring | None = None
     declared_keys: DeclaredKeyring | None = None
     no_affinity: str | None = None
+    filters: GatewayFilters | None = None
     events: Sequence[Events] = ()

@@ -95,6 +95,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         written=control.desired.written_digest,
         rolled_out=control.rolled_out,
         specs_rejected=written.wrong if written else False,
+        filters=control.ports.filters,
     )
 
 

@@ -41,6 +41,14 @@ class AffinityStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayFilters:
+    """The filters of the gateway: the native one, or Envoy's own (stock), and why they were chosen."""
+
+    name: Literal["native", "stock"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched.
 
@@ -78,7 +86,10 @@ class ServiceStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The status of everything. `problems` are those of the current specs. With errors, `services` do not change."""
+    """The status of everything. `problems` are those of the current specs. With errors, `services` do not change.
+
+    `filters` are None where they are unknown: the gateways of a cluster choose theirs themselves.
+    """
 
     number: int = 0  # the number of the snapshot; it increases by one with each change
     version: str
@@ -99,3 +110,4 @@ class Status:
     written: str | None  # digest of the current specs, None before they are read
     rolled_out: bool  # every desired replica is ready, and gets requests through the gateway
     specs_rejected: bool  # the current specs have errors, so they were not applied
+    filters: GatewayFilters | None = None

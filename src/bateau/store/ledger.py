@@ -31,6 +31,16 @@ _BYTES_MAX: Final = 64 * 2**20
 _DAY_S: Final = 86_400.0
 KEPT_DAYS: Final = 90
 _FORMAT: Final = "1"
+_PACKED_FORMAT: Final = "2"  # what the answer says is one text, in the field `counts`
+_PACKED: Final = "counts"
+_IN_ANSWERS: Final = frozenset(
+    (
+        *("prompt_tokens", "completion_tokens", "cached_tokens"),
+        *("input_tokens", "output_tokens", "cache_read_input_tokens"),
+        *("prompt_n", "cache_n", "predicted_n", "prompt_ms", "predicted_ms"),
+        *("events", "stop_reason"),
+    )
+)
 _BEGUN_FORMAT: Final = "begun-1"  # of a line about a request that was sent to a replica
 _FORMAT_FIELD: Final = "v"
 _NAME: Final = "requests-%Y%m%dT%H%M%S"
@@ -187,8 +197,11 @@ def used_of(line: bytes) -> Used | None:
         tree: object = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not is_object(tree) or tree.get(_FORMAT_FIELD) not in {_FORMAT, _BEGUN_FORMAT}:
+    if not is_object(tree) or tree.get(_FORMAT_FIELD) not in {_FORMAT, _PACKED_FORMAT, _BEGUN_FORMAT}:
         return None
+    if tree[_FORMAT_FIELD] == _PACKED_FORMAT:
+        packed = (each.partition("=") for each in text_at(tree, _PACKED).split())
+        tree = {**tree, **{name: value for name, _, value in packed if name in _IN_ANSWERS}}
     try:
         at = float(text_at(tree, "time"))
     except ValueError:
@@ -253,8 +266,10 @@ def _first(tree: JsonObject, *names: str) -> int | None:
 
 def _whole(tree: JsonObject, name: str) -> int | None:
     value = tree.get(name)
-    if isinstance(value, str):  # Envoy writes what a client has sent as text
-        return int(value) if value.isdecimal() and len(value) < _DIGITS_MAX else None
+    if isinstance(value, str):  # Envoy writes what a client has sent, and what an answer says, as text
+        whole, _, fraction = value.partition(".")
+        is_number = whole.isdecimal() and len(whole) < _DIGITS_MAX and (not fraction or fraction.isdecimal())
+        return int(whole) if is_number else None
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return int(value) if 0 <= value < _NUMBER_MAX else None  # a provider may say anything

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bateau.domain.errors import ControlError
+from bateau.domain.status import GatewayFilters
 from bateau.kit.json_value import ReadObject, is_object, text_at
 from bateau.traffic.envoy import FrontSettings
 from bateau.traffic.envoy.affinity import affinity_policy
@@ -59,6 +60,11 @@ class Filters:
     def front(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontSettings:
         """Return what the front listeners work with, so that they have these filters."""
         return FrontSettings(key_filters=directory, ledger=ledger, inner=inner, library=self.library, origins=origins)
+
+    @property
+    def status(self) -> GatewayFilters:
+        """The part of the status of an instance about them."""
+        return GatewayFilters(name=self.name, why=self.why)
 
     @property
     def no_affinity(self) -> str | None:

@@ -211,6 +211,7 @@ class LocalPlatform:
                 service_keys=ServiceKeys(where, keys),
                 declared_keys=self.declared_keys,
                 no_affinity=self.filters.no_affinity,
+                filters=self.filters.status,
                 events=self._story.sinks,
             )
         )

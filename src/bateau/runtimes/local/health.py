@@ -13,9 +13,10 @@ from bateau.domain.process import ProbePlan
 from bateau.domain.replica import ReplicaState
 from bateau.ports.probe import NO_ANSWER
 
-STARTING_DELAY_S_MIN = 0.05
+STARTING_DELAY_S_MIN = 0.01
 # The delay until a ready replica is noticed is at most this share of its start time.
-STARTING_DELAY_SHARE = 0.05
+STARTING_DELAY_SHARE = 0.03
+STARTING_TIMEOUT_S_MIN = 0.05
 # One missing answer may be due to a busy core; two in a row take a replica out of traffic.
 SILENCES_UNTIL_UNREADY = 2
 # From this share of one core on, a silent replica counts as working. Timers and heartbeats of an idle replica need far
@@ -51,7 +52,7 @@ class Health:
         if self.state is not ReplicaState.STARTING:
             return self._plan.timeout_s
         left = self._plan.start_timeout_s - (now - self._started)
-        return min(self._plan.timeout_s, max(STARTING_DELAY_S_MIN, left))
+        return min(self._plan.timeout_s, max(STARTING_TIMEOUT_S_MIN, left))
 
     def note(self, answer: str | None, now: float, *, cpu_s: float | None = None) -> None:
         """Apply an answer: None for a healthy one, else one line. `cpu_s` is the CPU time used until now, if known."""

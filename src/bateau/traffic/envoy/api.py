@@ -1,8 +1,8 @@
 """Turn plain dictionaries into Envoy's protobuf messages, with the API of the binary that will read them.
 
-Called by traffic.envoy.gateway, traffic.envoy.plane and traffic.envoy.resources. The Python package xds-protos lags
-behind Envoy and lacks messages and fields. The executable contains the descriptors of its whole API, so they are read
-from there once and cached. A field that this Envoy does not know fails here, before it is sent.
+Called by traffic.envoy. The Python package xds-protos lags behind Envoy and lacks messages and fields. The executable
+contains the descriptors of its whole API, so they are read from there once and cached. A field that this Envoy does not
+know fails here, before it is sent.
 
 Invariant: the Envoy that an `EnvoyApi` was made for can parse every message that `encode` returns. Held by
 tests/traffic/test_apps.py and tests/traffic/test_routing.py.
@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf.message import Message
 
 from bateau.kit.json_value import ReadObject
 
@@ -42,10 +43,17 @@ class EnvoyApi:
 
         Raises `google.protobuf.json_format.ParseError` for a field that this Envoy does not have.
         """
-        message_class = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(type_name))
-        message = message_class()
-        json_format.ParseDict(dict(value), message, descriptor_pool=self._pool)
-        return message.SerializeToString(deterministic=True)
+        return wire_form(self.message(type_name, value))
+
+    def message(self, type_name: str, value: ReadObject) -> Message:
+        """Return `value`, the JSON form of message `type_name`, as a message. Raises ParseError as `encode`."""
+        message = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(type_name))()
+        return json_format.ParseDict(dict(value), message, descriptor_pool=self._pool)
+
+
+def wire_form(message: Message) -> bytes:
+    """Return the bytes of a message; equal messages have the same."""
+    return message.SerializeToString(deterministic=True)
 
 
 class _Descriptors:

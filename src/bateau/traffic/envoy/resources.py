@@ -46,6 +46,7 @@ from bateau.traffic.envoy.listener import (
 )
 from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.remote import Remote
+from bateau.traffic.envoy.route_encoding import RouteEncoder
 from bateau.traffic.envoy.routes import app_routes, front_routes, model_routes
 
 logger = logging.getLogger(__name__)
@@ -97,8 +98,13 @@ class ResourceBuilder:
     remote: Remote | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
+    _listeners: _Rendered = ()
     _keys: Latest[_Rendered] = field(default_factory=Latest[_Rendered])
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    _routes: RouteEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._routes = RouteEncoder(self.api)
 
     @property
     def _on_machine(self) -> bool:
@@ -142,12 +148,11 @@ class ResourceBuilder:
         translator = next((backend for backend in backends if backend.protocol == "translated"), None)
         hosts = self.remote.hosts if self.remote else ()
         routes = front_routes(models, translator=translator, on_machine=self._on_machine, hosts=hosts)
+        yield ROUTES, text_at(routes, "name"), self._resource(self._routes.encode(routes), self.gateway)
+        self._listeners = self._listeners or tuple(self._front_listeners())
+        yield from self._listeners
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
-            (LISTENER, front_listener(*self.listen, front=self.front)),
-            *([(LISTENER, remote_listener(self.remote, front=self.front))] if self.remote else []),
-            *([(LISTENER, inner_listener(self.front))] if self.front.inner else []),
-            (ROUTES, routes),
             *(
                 (EXTENSION, each)
                 for each in front_filters(self.front, [*models, *([translator] if translator else [])])
@@ -160,6 +165,14 @@ class ResourceBuilder:
             resource = before.get(key) or self._encode(type_url, value, self.gateway)
             self._shared[key] = resource
             yield type_url, text_at(value, "name") or text_at(value, "cluster_name"), resource
+
+    def _front_listeners(self) -> Iterator[tuple[str, str, Resource]]:
+        """Yield the front listeners, which no traffic changes."""
+        found = [front_listener(*self.listen, front=self.front)]
+        found += [remote_listener(self.remote, front=self.front)] if self.remote else []
+        found += [inner_listener(self.front)] if self.front.inner else []
+        for each in found:
+            yield LISTENER, text_at(each, "name"), self._encode(LISTENER, each, self.gateway)
 
     def _checks(self, keys: Sequence[ApiKey] | None) -> _Rendered:
         """Return the filters that check keys, unless they are in files."""
@@ -184,17 +197,16 @@ class ResourceBuilder:
             yield LISTENER, name, self._encode(LISTENER, _listener(name, backend), service)
         if backend.protocol == "openai":
             # The routes of all models are one resource. Encoding those of one model here shows which model fails.
-            tried = {
-                "name": name,
-                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": model_routes(backend, others={})}],
-            }
-            self._encode(ROUTES, tried, service)
+            self._routes.routes(model_routes(backend, others={}))
 
     def _cluster(self, backend: Backend) -> ReadObject:
         return cluster(backend, zone_aware=not self._on_machine, balancer=self.front.library)
 
     def _encode(self, type_url: str, value: ReadObject, service: str) -> Resource:
-        body = self.api.encode(type_url.removeprefix(TYPE), value)
+        return self._resource(self.api.encode(type_url.removeprefix(TYPE), value), service)
+
+    @staticmethod
+    def _resource(body: bytes, service: str) -> Resource:
         return Resource(hashlib.blake2b(body, digest_size=8).hexdigest(), body, service)
 
     def _tell(self, service: str, says: str, bug: Exception | None = None) -> None:

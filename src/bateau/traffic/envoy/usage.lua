@@ -17,6 +17,16 @@ local function set(handle, name, value)
   handle:streamInfo():dynamicMetadata():set(NAMESPACE, name, value)
 end
 
+-- Writes all that was found so far as one text, such as `prompt_tokens=3 stop_reason=stop`: Envoy needs as long for one
+-- value of the ledger as for ten of its other fields.
+local function set_counts(handle, state)
+  local parts = {}
+  for name, text in pairs(state.said) do parts[#parts + 1] = name .. '=' .. text end
+  table.sort(parts)
+  set(handle, 'counts', table.concat(parts, ' '))
+  state.changed = false
+end
+
 -- Whether the name at `depth` is a count; `names` has the names of the objects around it.
 local function counts(names, depth)
   local first = AROUND[names[1]] and 2 or 1
@@ -35,7 +45,7 @@ local function ends(names, depth)
 end
 
 -- Reads a text that continues what was read before, and returns its end that is not complete.
-local function read(text, state, handle)
+local function read(text, state)
   local at = 1
   while true do
     if state.inside then
@@ -85,11 +95,10 @@ local function read(text, state, handle)
             -- Times have fractions, counts have none.
             local fits = digits and (#digits < 16 and not digits:find('.', 1, true) or #digits < 32 and name:find('_ms$'))
             if fits and text:find('^[,}%s]', ended) and counts(state.names, state.depth) then
-              state.found[name] = tonumber(digits)
-              set(handle, name, state.found[name])
+              state.said[name], state.changed = digits, true
             elseif not digits and ends(state.names, state.depth) then
               local reason = text:match('^"([%w_]+)"', after)
-              if reason then set(handle, 'stop_reason', reason) end
+              if reason then state.said.stop_reason, state.changed = reason, true end
             end
           end
         end
@@ -98,22 +107,21 @@ local function read(text, state, handle)
   end
 end
 
-local function first(found, ...)
+local function first(said, ...)
   for _, name in ipairs({...}) do
-    if found[name] then return found[name] end
+    if said[name] then return tonumber(said[name]) end
   end
 end
 
 -- The same sums as those of the reader of the ledger (`store.ledger`), for counters of a gateway without one. Anthropic
 -- counts apart from the input what it read from a cache.
-local function set_sums(handle, found)
-  local out = first(found, 'completion_tokens', 'output_tokens', 'predicted_n')
-  local into = found.prompt_tokens
-  if not into and found.input_tokens then into = found.input_tokens + (found.cache_read_input_tokens or 0) end
-  if not into and found.prompt_n then into = found.prompt_n + (found.cache_n or 0) end
+local function set_sums(handle, said)
+  local out, into = first(said, 'completion_tokens', 'output_tokens', 'predicted_n'), first(said, 'prompt_tokens')
+  if not into and said.input_tokens then into = said.input_tokens + (said.cache_read_input_tokens or 0) end
+  if not into and said.prompt_n then into = said.prompt_n + (said.cache_n or 0) end
   if not into and not out then return end
   set(handle, 'tokens_in', into or 0)
-  set(handle, 'tokens_cached', first(found, 'cached_tokens', 'cache_read_input_tokens', 'cache_n') or 0)
+  set(handle, 'tokens_cached', first(said, 'cached_tokens', 'cache_read_input_tokens', 'cache_n') or 0)
   set(handle, 'tokens_out', out or 0)
 end
 
@@ -121,15 +129,16 @@ function envoy_on_response(handle)
   local kind = handle:headers():get('content-type') or ''
   local stream = kind:find('event-stream', 1, true) ~= nil
   if not stream and not kind:find('json', 1, true) then return end
-  local state = { depth = 0, inside = false, names = {}, stream = stream, events = 0, found = {} }
+  local state = { depth = 0, inside = false, names = {}, stream = stream, events = 0, said = {}, changed = false }
   local rest, told = '', nil
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
-    if length > 0 then rest = read(rest .. chunk:getBytes(0, length), state, handle) end
+    if length > 0 then rest = read(rest .. chunk:getBytes(0, length), state) end
     if stream and told ~= state.events then
       told = state.events
-      set(handle, 'events', told)
+      state.said.events, state.changed = told, true
     end
+    if state.changed and not SUMS then set_counts(handle, state) end
   end
-  if SUMS then set_sums(handle, state.found) end
+  if SUMS then set_sums(handle, state.said) end
 end

@@ -123,6 +123,9 @@ def _facts(view: View, report: MachineReport) -> Iterator[tuple[str, h.Node]]:
             f" at {view.status.listen}",
         ],
     )
+    if filters := view.status.filters:
+        unused = filters.name == "stock" and h.span(".reason")[f"the native filter is not used: {safe(filters.why)}"]
+        yield "Filters of the gateway", [filters.name, unused]
 
 
 def _services(view: View, report: MachineReport | None) -> h.Element:
