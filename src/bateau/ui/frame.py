@@ -15,7 +15,7 @@ from markupsafe import Markup
 from bateau.domain.status import Status
 from bateau.ui.assets import address
 from bateau.ui.page import Page, Screen
-from bateau.ui.pages import PAGES
+from bateau.ui.pages import ALONE, PAGES
 from bateau.ui.sessions import CSRF_FIELD, Session
 
 ROOT: Final = "/ui"
@@ -51,6 +51,7 @@ def document(
                     h.button(".quiet", type="submit", title=f"Signed in with the role {session.role}")["Sign out"],
                 ],
             ],
+            h.p("#opened.sr", role="status"),
             h.div("#stale.stale", role="alert", hidden=True),
             h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
             h.main(
@@ -60,12 +61,13 @@ def document(
                 data_path=path,
                 data_have=have,
                 data_csrf=session.token,
+                data_alone=ROOT + ALONE,
             )[
                 Markup("".join(parts.values()))  # noqa: S704 - made by htpy, which has escaped it
             ],
             (h.input(type="hidden", name=CSRF_FIELD, value=session.token, form=each) for each in screen.forms),
         ],
-        scripts=("ui.js", *screen.scripts),
+        scripts=("ui.js", "open.js", *screen.scripts),
         styles=screen.styles,
     )
 

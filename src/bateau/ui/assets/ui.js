@@ -1,7 +1,7 @@
 // Keeps a page up to date: takes changed parts from a stream, and says when there is none.
 "use strict";
 
-const main = document.getElementById("main");
+let main = document.getElementById("main"); // of the page that is shown: open.js shows others
 const live = document.getElementById("live");
 const stale = document.getElementById("stale");
 const SILENCE_MS = 12000; // more than two signs of life
@@ -204,8 +204,13 @@ if (themeButton) {
 
 // --- On a phone the navigation scrolls: the page that is shown is in sight.
 
-const current = document.querySelector(".top nav [aria-current]");
-if (current) current.scrollIntoView({ inline: "center", block: "nearest" });
+function showCurrent() {
+  const links = document.querySelector(".top nav");
+  const current = links && links.querySelector("[aria-current]");
+  // Only where it scrolls: to ask for the place of a link costs a layout of the whole page.
+  if (current && matchMedia("(max-width: 700px)").matches) current.scrollIntoView({ inline: "center", block: "nearest" });
+}
+showCurrent();
 
 // --- Filter the rows of a table, also those that come later.
 
