@@ -54,7 +54,9 @@ const FRAME = scriptsOf(document).filter((each) => /\/(ui|open|theme)\.js\?/.tes
 async function openPage(address, event) {
   const { signal } = event;
   const page = await pageAt(address, signal).catch((error) => {
-    if (signal.aborted) throw error; // another link was followed meanwhile
+    // Another link was followed meanwhile. If the reader has stopped it, nothing but a load shows what the address names.
+    if (signal.aborted) setTimeout(() => navigation.transition || isWhole || location.reload());
+    if (signal.aborted) throw error;
     return null;
   });
   if (!page) return location.reload(); // a message, such as that the session has ended
@@ -71,10 +73,11 @@ async function openPage(address, event) {
   document.title = page.title;
   document.getElementById("opened").textContent = page.title;
   showCurrent();
+  if (event.navigationType === "traverse" || address.hash) takeLater(); // it may scroll far
   event.scroll();
   document.dispatchEvent(new Event("bateau:page"));
-  await startScripts(scriptsOf(page).filter((each) => !FRAME.includes(each)));
-  if (!document.hidden) open();
+  await Promise.all([startScripts(scriptsOf(page).filter((each) => !FRAME.includes(each))), painted()]);
+  if (!signal.aborted) ready();
 }
 
 // A page whose text could be lost asks before it is left, which only a load does.
@@ -86,6 +89,7 @@ if (main && window.navigation) {
     const to = new URL(event.destination.url);
     const isOther = event.hashChange || event.downloadRequest !== null || event.formData;
     if (!event.canIntercept || isOther || event.navigationType === "reload" || isAlone(to) || isAlone(location)) return;
+    isWhole = false;
     close();
     show("waiting", "connecting");
     event.intercept({ handler: () => openPage(to, event) });
