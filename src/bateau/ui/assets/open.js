@@ -70,6 +70,7 @@ async function openPage(address, event) {
   document.querySelectorAll("body > input[type=hidden]").forEach((each) => each.remove());
   document.body.append(...page.querySelectorAll("body > input[type=hidden]"));
   dropStyles();
+  live.textContent = "connecting";
   document.title = page.title;
   document.getElementById("opened").textContent = page.title;
   showCurrent();
@@ -91,7 +92,7 @@ if (main && window.navigation) {
     if (!event.canIntercept || isOther || event.navigationType === "reload" || isAlone(to) || isAlone(location)) return;
     isWhole = false;
     close();
-    show("waiting", "connecting");
+    live.dataset.state = "waiting"; // its text changes with the page: a frame of the old one would delay the new one
     event.intercept({ handler: () => openPage(to, event) });
   });
 }
