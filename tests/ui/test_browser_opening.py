@@ -13,9 +13,10 @@ from bateau.ui.rows import FIRST
 from bateau.wiring.paths import paths
 from bateau.wiring.timeline import timeline_path
 from local.stack import Stack
-from ui.chromium import SCRIPT, Visitor, axe_findings, chromium, instance, link_of
+from ui.chromium import SCRIPT, Visitor, axe_findings, chromium, instance, link_of, wait_for
 
 EVENTS = 3 * FIRST
+PLAIN = "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: plain}\nspec: {command: [sleep, '600']}\n"
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,18 @@ def mark(page: Page) -> None:
     page.evaluate("() => { window.mark = true; }")
 
 
+def dismissed(page: Page) -> list[Dialog]:
+    """Dismiss all dialogs from now on, and note them."""
+    found: list[Dialog] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        found.append(dialog)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    return found
+
+
 def is_same_document(page: Page) -> bool:
     return bool(page.evaluate("() => window.mark === true"))
 
@@ -60,17 +73,17 @@ def is_same_document(page: Page) -> bool:
 def test_a_link_replaces_the_page_and_its_address_title_place_and_history(visitor: Visitor) -> None:
     page = visitor.visit("/")
     mark(page)
-    follow(page, "Machines")
+    follow(page, "Machines", "Machines and clusters")
     assert is_same_document(page)
     assert page.url == f"{visitor.stack.url}/ui/machines"
-    assert page.title() == "Machines · default · Bateau"
+    assert page.title() == "Machines and clusters · default · Bateau"
     expect(page.locator(".top nav [aria-current=page]")).to_have_text("Machines")
     assert axe_findings(visitor) == []
     page.go_back()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     assert page.title() == "Overview · default · Bateau"
     page.go_forward()
-    expect(page.get_by_role("heading", name="Machines", level=1)).to_be_visible()
+    expect(page.get_by_role("heading", name="Machines and clusters", level=1)).to_be_visible()
     visitor.live()
     assert is_same_document(page)
     assert page.locator("#main").count() == 1
@@ -133,13 +146,7 @@ def test_the_scripts_of_a_page_start_and_end_with_it(visitor: Visitor) -> None:
         expect(page.locator(".message.user")).to_have_count(1)
         follow(page, "Overview")
     follow(page, "shop")
-    asked: list[str] = []
-
-    def dismiss(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        dialog.dismiss()
-
-    page.on("dialog", dismiss)
+    asked = dismissed(page)
     page.get_by_role("button", name="Restart").click()
     expect(page.locator("#done")).to_be_empty()
     assert len(asked) == 1
@@ -147,14 +154,15 @@ def test_the_scripts_of_a_page_start_and_end_with_it(visitor: Visitor) -> None:
 
 
 def test_a_text_that_is_not_sent_is_not_lost_without_a_question(visitor: Visitor) -> None:
+    visitor.stack.write(PLAIN, "plain.yaml")
     page = visitor.visit("/change")
-    page.get_by_role("link", name="chat.yaml").first.click()
+    page.get_by_role("link", name="plain.yaml").first.click()
     expect(page.locator("#text")).to_be_visible()
     page.locator("#text").press_sequentially("# more\n")
-    with page.expect_event("dialog") as asked:
-        page.get_by_role("link", name="Overview", exact=True).click(no_wait_after=True)
-    assert asked.value.type == "beforeunload"
-    asked.value.dismiss()
+    asked = dismissed(page)
+    page.get_by_role("link", name="Overview", exact=True).click(no_wait_after=True)
+    wait_for(lambda: bool(asked))
+    assert asked[0].type == "beforeunload"
     expect(page.locator("#text")).to_be_visible()
     page.locator("#text").evaluate("(text) => { text.value = text.defaultValue; }")
     follow(page, "Overview")
