@@ -31,17 +31,15 @@ def replace(path: Path) -> None:
     other.replace(path)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        write,
-        replace,
-        Path.unlink,
-        lambda path: path.chmod(0o600),
-        lambda path: path.rename(path.with_name("other")),
-    ],
-    ids=["write", "replace", "remove", "chmod", "move"],
-)
+def close_to_others(path: Path) -> None:
+    path.chmod(0o600)
+
+
+def move(path: Path) -> None:
+    path.rename(path.with_name("other"))
+
+
+@pytest.mark.parametrize("change", [write, replace, Path.unlink, close_to_others, move])
 @pytest.mark.parametrize("folder", ["", "below/", "later/"])
 async def test_whatever_happens_to_a_file_is_reported(
     tmp_path: Path, folder: str, change: Callable[[Path], None]
@@ -85,7 +83,11 @@ async def test_a_kernel_without_more_watches_says_which_limit_to_raise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = tmp_path / "missing"  # the kernel refuses to watch it, for another reason
-    monkeypatch.setattr(os, "walk", lambda top: [(top, list[str](), list[str]())])
+
+    def walk(top: str) -> list[tuple[str, list[str], list[str]]]:
+        return [(top, [], [])]
+
+    monkeypatch.setattr(os, "walk", walk)
     monkeypatch.setattr("bateau.kit.inotify.ctypes.get_errno", lambda: errno.ENOSPC)
     with pytest.raises(OSError, match=r"fs\.inotify\.max_user_watches"):
         Inotify(missing, is_left_out=left_out)

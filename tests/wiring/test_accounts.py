@@ -1,6 +1,5 @@
 """The ledger is acted on at the next look, and an idle control plane reads nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +33,7 @@ class Looks:
         self.ledger: Ledger = opened(base)
         rates = FollowedRates(rate_file_of("test", environ), Release, began=NOON)
         self.budgets = Budgets(self.keys, self.ledger, rates, dict)
-        self.accounts = Accounts(
-            where, self.ledger, self.keys, control=control, budgets=self.budgets, clock=self.clock
-        )
+        self.accounts = Accounts(where, self.ledger, self.keys, control=control, budgets=self.budgets, clock=self.clock)
 
     async def look(self) -> int:
         """Look once; return how many turns that took."""
@@ -56,7 +53,7 @@ async def _reopened() -> bool:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Looks]]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Looks]:
     made = list[Looks]()
     turn = Feed.turn
 
@@ -66,7 +63,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Looks]]:
         return turn(self, now)
 
     monkeypatch.setattr(Feed, "turn", noted)
-    yield made
+    return made
 
 
 async def test_while_nothing_changes_the_ledger_is_rarely_read(tmp_path: Path, counted: list[Looks]) -> None:

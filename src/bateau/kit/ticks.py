@@ -1,6 +1,6 @@
 """Wait for shared ticks, so that periodic work wakes an idle process together and not one after another.
 
-Called by cli.up, runtimes.local and wiring.chores.
+Called by cli.up, runtimes.local.upkeep, ui.live and wiring.chores.
 
 Invariant: work with periods that are multiples of each other is due at the same times. Held by
 tests/kit/test_ticks.py::test_work_with_multiples_of_a_period_is_due_together.

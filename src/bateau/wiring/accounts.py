@@ -91,12 +91,7 @@ class Accounts:
         """Whether a turn would do nothing: it takes other threads, and so costs more than to look."""
         waits = self._budgets.refuses or (self.spans is not None and self.spans.waiting) or not self._feed.is_sound
         last = self._turned_at
-        return (
-            not waits
-            and last is not None
-            and self._clock.monotonic() - last < _CALM_S
-            and state == self._turned_for
-        )
+        return not waits and last is not None and self._clock.monotonic() - last < _CALM_S and state == self._turned_for
 
     async def _read(self) -> bool:
         """Have the next requests taken; return whether there are more."""
