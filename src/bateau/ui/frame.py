@@ -16,7 +16,7 @@ from bateau.domain.status import Status
 from bateau.ui.assets import address
 from bateau.ui.page import Page, Screen
 from bateau.ui.pages import ALONE, PAGES
-from bateau.ui.rows import later
+from bateau.ui.rows import later, waiting
 from bateau.ui.sessions import CSRF_FIELD, Session
 
 ROOT: Final = "/ui"
@@ -37,11 +37,12 @@ def document(
     """Return a page as HTML. `parts` are those of the screen, as text that is escaped already.
 
     `have` is their digest; empty if they are not those of the live page. `pages` are those in the navigation.
-    If it is not `whole`, a script takes the later rows of long tables out of templates once the page is painted. A
+    If it is not `whole`, a script takes what is later out of templates once the page is painted. A
     browser without JavaScript asks for the whole page.
     """
     text = "".join(parts.values())
-    shown = text if whole else later(text)
+    late = {each.id for each in screen.parts if each.later}
+    shown = text if whole else later("".join(waiting(part) if name in late else part for name, part in parts.items()))
     at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
     return _html(
         f"{screen.title} · {status.instance} · Bateau",

@@ -1,6 +1,6 @@
 """The rows of a table apart from the part that they are in, so that a change of one row is sent as one row.
 
-Called by ui.frame and ui.live.
+Called by ui.
 
 Invariant: a table to which the news were applied is the one that the news are of. Held by
 tests/ui/test_rows.py::test_the_news_lead_from_one_table_to_the_other.
@@ -61,4 +61,9 @@ def _later(body: re.Match[str]) -> str:
     if len(each) <= FIRST:
         return body[0]
     first, rest = ("".join(f"<tr{row}" for row in some) for some in (each[:FIRST], each[FIRST:]))
-    return f'{start}{before}{first}<template class="later">{rest}</template>'
+    return f"{start}{before}{first}{waiting(rest)}"
+
+
+def waiting(text: str) -> str:
+    """Return a part of a page in a template, which a script puts in its place once the page is painted."""
+    return f'<template class="later">{text}</template>'
