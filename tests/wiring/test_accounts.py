@@ -101,7 +101,9 @@ async def test_the_end_of_a_refusal_takes_effect_at_the_next_look(tmp_path: Path
         await looks.look()
         until = looks.budgets.refused_until("ci", looks.clock.wall())
         assert until is not None
-        looks.clock.advance(until - looks.clock.wall() - LOOK_S)
+        looks.clock.advance(until - looks.clock.wall() - 1.5 * LOOK_S)
+        await looks.look()
+        assert looks.budgets.refuses
         await looks.look()
         assert looks.budgets.refused_until("ci", looks.clock.wall()) is None
         assert looks.budgets.refuses is False
