@@ -32,7 +32,7 @@ APP = """\
 apiVersion: bateau.dev/v1alpha1
 kind: App
 metadata: {{name: app-{number:03}, labels: {{team: team-{team}}}}}
-spec: {{command: [sleep, infinity], uses: {uses}, env: {{CHANGE: "{change}"}}}}
+spec: {{command: [sleep, infinity], replicas: {replicas}, uses: {uses}}}
 """
 POLICY = """\
 apiVersion: bateau.dev/v1alpha1
@@ -50,6 +50,17 @@ TYPED = """(text) => new Promise((resolve) => {
   input.value = text;
   input.dispatchEvent(new InputEvent("input", { bubbles: true }));
   requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - began)));
+})"""
+# Follows a link, and resolves with the milliseconds until the browser has painted the heading of its page.
+FOLLOWED = """(path) => new Promise((resolve, reject) => {
+  const link = [...document.links].find((each) => each.pathname === path);
+  const began = performance.now();
+  new PerformanceObserver((list) => resolve(list.getEntries()[0].renderTime - began)).observe({ type: "element" });
+  document.addEventListener("bateau:page", () => {
+    for (const each of document.querySelectorAll("#main h1, #main h2")) each.setAttribute("elementtiming", "heading");
+  }, { once: true });
+  setTimeout(reject, 20000);
+  link.click();
 })"""
 # From now on, notes how long each update keeps the page busy, with style and layout, and how many characters came.
 WATCHED = """() => {
@@ -92,12 +103,13 @@ def main() -> None:
             page.wait_for_url("**/ui/")
             _filtering(page, instance)
             _opening(page, instance)
+            _following(page, instance)
             _updates(page, instance)
 
 
-def _app(number: int, change: int = 0) -> str:
+def _app(number: int, replicas: int = 1) -> str:
     uses = f"[app/app-{number - 1:03}]" if number % 4 == 1 else "[]"
-    return APP.format(number=number, team=number % 7, uses=uses, change=change)
+    return APP.format(number=number, team=number % 7, uses=uses, replicas=replicas)
 
 
 def _fill_timeline(instance: Instance) -> None:
@@ -159,6 +171,20 @@ def _opening(page: Page, instance: Instance) -> None:
         )
 
 
+def _following(page: Page, instance: Instance) -> None:
+    for name, path in PAGES.items():
+        found: list[float] = []
+        for _ in range(ROUNDS):
+            _visit(page, instance, "/timeline" if name == "Overview" else "/")
+            found.append(float(page.evaluate(FOLLOWED, f"/ui{path}")))
+        figure(
+            f"dashboard, {_SIZE}: following a link to {name}, until its content is painted",
+            found,
+            unit="ms",
+            at_most=AT_MOST_MS,
+        )
+
+
 def _updates(page: Page, instance: Instance) -> None:
     for name in ("Overview", "Timeline", "Machines"):
         _visit(page, instance, PAGES[name])
@@ -167,10 +193,12 @@ def _updates(page: Page, instance: Instance) -> None:
         change = 0
         while time.monotonic() < until:
             change += 1
-            number = change % SERVICES
-            (instance.base / "specs" / f"app-{number:03}.yaml").write_text(_app(number, change + int(time.time())))
+            # A service gets another replica, so that every page has something to show.
+            (instance.base / "specs" / f"app-{change:03}.yaml").write_text(_app(change, replicas=2))
             page.wait_for_timeout(3000)
         updates: list[tuple[float, int]] = page.evaluate("window.updates")
+        for number in range(1, change + 1):
+            (instance.base / "specs" / f"app-{number:03}.yaml").write_text(_app(number))
         took, sizes = [each[0] for each in updates], [each[1] / 1000 for each in updates]
         if not updates:
             print(f"{name}: there was no update")

@@ -19,7 +19,7 @@ SOURCE = ROOT / "src/bateau"
 MODULES = sorted(SOURCE.rglob("*.py"))
 LINES_MAX = 400
 ANY_PER_1000_LINES_MAX = 12
-HEAVY = ("aiohttp", "cel_expr_python", "grpc", "psutil", "watchfiles")
+HEAVY = ("aiohttp", "cel_expr_python", "grpc", "psutil")
 
 
 def test_the_import_contracts_hold() -> None:

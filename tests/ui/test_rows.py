@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bateau.domain.figures import Figures, ServiceFigures
 from bateau.ui.page import View
-from bateau.ui.rows import table_of
+from bateau.ui.rows import FIRST, later, table_of
 from ui.reports import SCRIPT
 from ui.test_pages import parts_of
 
@@ -67,3 +67,15 @@ def test_one_changed_service_is_one_row(view: View) -> None:
     news = now.news(former)
     assert news is not None
     assert (list(cast("dict[str, str]", news["rows"])), news["order"]) == (["row-app-shop"], None)
+
+
+@given(st.integers(0, 3 * FIRST), CELLS)
+@example(FIRST, "a")
+@example(FIRST + 1, SCRIPT)
+def test_rows_that_come_later_are_those_behind_the_first_ones(number: int, cell: str) -> None:
+    rows = [(each, cell) for each in range(number)]
+    text = "".join([text_of(rows)]).replace('id="all"', 'id="all-rows"')
+    found = later(text)
+    assert found.replace('<template class="later">', "").replace("</template>", "") == text
+    first, _, rest = found.partition("<template")
+    assert (first.count("<tr "), rest.count("<tr ")) == (min(number, FIRST), max(0, number - FIRST))

@@ -275,10 +275,11 @@ async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:
 async def _keep_sockets(platform: "LocalPlatform", api: "ApiServer") -> None:
     """Create the lock and the sockets again if another program removes them: a logout, or a cleaner of old files."""
     from bateau.domain.errors import ControlError
+    from bateau.kit.ticks import tick
 
     reported = ""
     while True:
-        await asyncio.sleep(SOCKETS_S)
+        await tick(SOCKETS_S)
         if not (platform.are_sockets_lost or api.is_socket_lost):
             continue
         where = platform.settings.paths.runtime

@@ -16,7 +16,7 @@ from typing import Final
 from bateau.domain.errors import ControlError
 from bateau.sources.spec_names import ENDINGS, IGNORE_FILE, READ_BYTES_MAX, SpecNames, is_hidden, is_spec_file
 
-DEBOUNCE_MS: Final = 50
+SETTLE_S: Final = 0.05
 HOLD_S: Final = 1.0
 _LOOK_S: Final = 5.0
 
@@ -88,7 +88,7 @@ class SpecFiles:
         # Imported here, because `explain` and `check` do not watch and start faster without these.
         import asyncio
 
-        from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its stop event is untyped
+        from bateau.kit.inotify import Inotify
 
         while True:
             watched = self._identity()
@@ -97,23 +97,16 @@ class SpecFiles:
                 if self._identity() is not None:
                     yield
                 continue
-            async for changed in awatch(
-                self._directory,
-                watch_filter=lambda _change, path: path.endswith((*ENDINGS, IGNORE_FILE)),
-                debounce=DEBOUNCE_MS * 4,
-                step=DEBOUNCE_MS,
-                rust_timeout=int(_LOOK_S * 1000),
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            ):
-                if changed:
-                    yield
-                    if self._holds:
-                        await asyncio.sleep(HOLD_S)
+            with Inotify(self._directory, is_left_out=is_hidden) as watch:
+                async for paths in watch.changes(settle_s=SETTLE_S, settle_s_max=4 * SETTLE_S, look_s=_LOOK_S):
+                    if any(path.endswith((*ENDINGS, IGNORE_FILE, "/")) for path in paths):
                         yield
-                if self._identity() != watched:
-                    yield  # the name now belongs to another directory, or to none
-                    break
+                        if self._holds:
+                            await asyncio.sleep(HOLD_S)
+                            yield
+                    if self._identity() != watched:
+                        yield  # the name now belongs to another directory, or to none
+                        break
 
     def _identity(self) -> tuple[int, int] | None:
         try:

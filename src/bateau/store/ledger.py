@@ -111,6 +111,13 @@ class Ledger:
         """Return the requests of the last `read` that began before a time, and have not ended."""
         return [used for used in self._unfinished.values() if used.at < before]
 
+    def stamp(self) -> object:
+        """Return something that differs once a line was added, or a file was renamed, compressed or removed."""
+        with suppress(OSError), os.scandir(self._directory) as entries:
+            found = [(each.name, each.stat()) for each in entries]
+            return sorted((name, about.st_ino, about.st_size, about.st_mtime_ns) for name, about in found)
+        return None
+
     def files(self) -> Sequence[Path]:
         """Return the files from the oldest one to the one that is written to."""
         return [*self._rotated(), self.path]

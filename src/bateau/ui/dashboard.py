@@ -103,6 +103,7 @@ class Dashboard:
             session=session,
             have=known.digest,
             pages=self._pages,
+            whole=request.query.get("rows") == "all",
         )
         response = page(shown)
         response.enable_compression()

@@ -15,10 +15,12 @@ from markupsafe import Markup
 from bateau.domain.status import Status
 from bateau.ui.assets import address
 from bateau.ui.page import Page, Screen
-from bateau.ui.pages import PAGES
+from bateau.ui.pages import ALONE, PAGES
+from bateau.ui.rows import later, waiting
 from bateau.ui.sessions import CSRF_FIELD, Session
 
 ROOT: Final = "/ui"
+WHOLE: Final = "?rows=all"
 
 
 def document(
@@ -30,11 +32,17 @@ def document(
     session: Session,
     have: str = "",
     pages: Sequence[Page] = PAGES,
+    whole: bool = False,
 ) -> str:
     """Return a page as HTML. `parts` are those of the screen, as text that is escaped already.
 
     `have` is their digest; empty if they are not those of the live page. `pages` are those in the navigation.
+    If it is not `whole`, a script takes what is later out of templates once the page is painted. A
+    browser without JavaScript asks for the whole page.
     """
+    text = "".join(parts.values())
+    late = {each.id for each in screen.parts if each.later}
+    shown = text if whole else later("".join(waiting(part) if name in late else part for name, part in parts.items()))
     at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
     return _html(
         f"{screen.title} · {status.instance} · Bateau",
@@ -51,6 +59,7 @@ def document(
                     h.button(".quiet", type="submit", title=f"Signed in with the role {session.role}")["Sign out"],
                 ],
             ],
+            h.p("#opened.sr", role="status"),
             h.div("#stale.stale", role="alert", hidden=True),
             h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
             h.main(
@@ -60,13 +69,15 @@ def document(
                 data_path=path,
                 data_have=have,
                 data_csrf=session.token,
+                data_alone=ROOT + ALONE,
             )[
-                Markup("".join(parts.values()))  # noqa: S704 - made by htpy, which has escaped it
+                Markup(shown)  # noqa: S704 - made by htpy, which has escaped it
             ],
             (h.input(type="hidden", name=CSRF_FIELD, value=session.token, form=each) for each in screen.forms),
         ],
-        scripts=("ui.js", *screen.scripts),
+        scripts=("ui.js", "open.js", *screen.scripts),
         styles=screen.styles,
+        without_scripts=WHOLE if shown != text else None,
     )
 
 
@@ -93,6 +104,7 @@ def _html(
     scripts: Sequence[str] = (),
     styles: Sequence[str] = (),
     refresh: str | None = None,
+    without_scripts: str | None = None,
 ) -> str:
     head = h.head[
         h.meta(charset="utf-8"),
@@ -100,6 +112,7 @@ def _html(
         h.meta(name="viewport", content="width=device-width, initial-scale=1"),
         h.meta(name="color-scheme", content="light dark"),
         refresh and h.meta(http_equiv="refresh", content=f"0; url={refresh}"),
+        without_scripts and h.noscript[h.meta(http_equiv="refresh", content=f"0; url={without_scripts}")],
         h.link(rel="icon", href=address("icon.svg")),
         (
             h.link(rel="stylesheet", href=address(each))

@@ -25,6 +25,7 @@ from functools import cached_property
 from typing import Final
 
 from bateau.domain.alert import AlertBoard
+from bateau.kit.ticks import next_tick
 from bateau.ui.instance import Instance
 from bateau.ui.log_lines import LogLines
 from bateau.ui.page import Page, Part, Screen, View
@@ -156,9 +157,9 @@ class Stream:
     async def _wait(self, number: int, alerts: AlertBoard | None) -> None:
         """Wait for a snapshot, or until other alerts fire, and no longer than until the figures may have changed."""
         until = time.monotonic() + (LOG_LOOK_S if self._lines else LOOK_S)
-        while (left := until - time.monotonic()) > 0 and alerts in (None, self._instance.alerts.board()):
+        while (now := time.monotonic()) < until and alerts in (None, self._instance.alerts.board()):
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, ALERT_LOOK_S)):
+                async with asyncio.timeout(min(until, next_tick(now, ALERT_LOOK_S)) - now):
                     await self._instance.snapshots.after(number)
                     return
 

@@ -85,7 +85,8 @@ class Part:
     """A part of a page. `make` returns an element with the id `id`. If the part is `live`, it is sent when it changes.
 
     With `of`, it depends on nothing but these objects, and is not made again while they are the same ones. `rows` is
-    the id of the body of its table, each of whose rows has an id: if only rows change, only these are sent.
+    the id of the body of its table, each of whose rows has an id: if only rows change, only these are sent. If it is
+    `later`, it is below the first screen, and waits until the page is painted.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Part:
     live: bool = True
     of: tuple[object, ...] = ()
     rows: str | None = None
+    later: bool = False
 
     @property
     def text(self) -> str:

@@ -1,6 +1,9 @@
 """What a control plane does with the ledger: rotate it, charge keys, count usage, watch affinity, and send spans.
 
 Called by wiring.local and wiring.metrics.
+
+Invariant: a request in the ledger, a change of a key or a limit, and the end of a refusal take effect at the next look.
+Held by tests/wiring/test_accounts.py.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from bateau.wiring.usage import Owners
 from bateau.wiring.usage_counters import KeptCounters
 
 _ROTATION_S: Final = 60.0
+_CALM_S: Final = 5.0  # so long, nothing is read while nothing has changed
 
 
 class Accounts:
@@ -40,6 +44,11 @@ class Accounts:
         self.counters = KeptCounters(ledger, StateFile(where.state / "usage.json"), Owners(keys))
         self.spans = spans
         self._ledger = ledger
+        self._keys = keys
+        self._control = control
+        self._budgets = budgets
+        self._turned_at: float | None = None
+        self._turned_for: object = None
         self._affinity = AffinityWatch(ledger, control, StateFile(where.state / "affinity.json"))
         self._clock = clock
         consumers: list[Consumer] = [budgets, self.counters, self._affinity]
@@ -54,8 +63,13 @@ class Accounts:
         try:
             await self._rotate(reopen)
         finally:
-            while await self._read():
-                pass
+            state = self._state()
+            if self._is_calm(state):
+                self._affinity.decide(self._clock.wall())
+            else:
+                while await self._read():
+                    pass
+                self._turned_at, self._turned_for = self._clock.monotonic(), state
 
     async def close(self) -> None:
         """Send the last spans, write the counters, and close the files."""
@@ -68,6 +82,16 @@ class Accounts:
         if self._rotated_at is None or not 0 <= now - self._rotated_at < _ROTATION_S:
             self._rotated_at = now
             await self._ledger.keep(reopen, now=now)
+
+    def _state(self) -> object:
+        """Return everything that a turn acts on, but for the time."""
+        return self._ledger.stamp(), self._keys.stamp, self._control.desired.release, self._control.affinity.kept()
+
+    def _is_calm(self, state: object) -> bool:
+        """Whether a turn would do nothing: it takes other threads, and so costs more than to look."""
+        waits = self._budgets.refuses or (self.spans is not None and self.spans.waiting) or not self._feed.is_sound
+        last = self._turned_at
+        return not waits and last is not None and self._clock.monotonic() - last < _CALM_S and state == self._turned_for
 
     async def _read(self) -> bool:
         """Have the next requests taken; return whether there are more."""

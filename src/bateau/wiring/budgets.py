@@ -93,6 +93,11 @@ class Budgets:
         """The keys that have used up a budget, by period, and until when they are refused; None: not known yet."""
         return self._refused
 
+    @property
+    def refuses(self) -> bool:
+        """Whether requests are refused until a time."""
+        return bool(self._refused_at_models) or any((self._refused or {}).values())
+
     def begin(self, now: float) -> Position | None:
         """Learn costs, keys and limits; without a limit nothing is read. Raises ControlError and OSError."""
         rates = self._rates.follow(now)

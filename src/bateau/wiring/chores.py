@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from bateau.kit.ticks import tick
 from bateau.wiring.issuers import REFRESH_S
 from bateau.wiring.reported import Reported
 from bateau.wiring.spans import SpanSender
@@ -82,7 +83,7 @@ async def _send(spans: SpanSender) -> None:
 
 
 async def repeated(chore: Callable[[], Awaitable[object]], *, every_s: float, wrong: str) -> None:
-    """Do something every `every_s` seconds. An error is logged after `wrong`, again only if it changes."""
+    """Do something at each tick of `every_s` seconds. An error is logged after `wrong`, again only if it changes."""
     report = Reported(wrong)
     while True:
         try:
@@ -90,4 +91,4 @@ async def repeated(chore: Callable[[], Awaitable[object]], *, every_s: float, wr
             report.is_over()
         except Exception as error:  # noqa: BLE001 - it is reported, and the next try comes
             report.failed(error)
-        await asyncio.sleep(every_s)
+        await tick(every_s)

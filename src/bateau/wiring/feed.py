@@ -77,6 +77,11 @@ class Feed:
                 each.settle(now)
             return any(each.wants and not each.at_end for each in self._served)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether no consumer has failed in the last turn."""
+        return all(each.is_sound for each in self._served)
+
     def close(self) -> None:
         """End all consumers. If one of them cannot write its state, the next control plane reads its requests again."""
         with self._lock:
@@ -123,10 +128,10 @@ class _Served:
         self.wants = False
         self.at_end = True
         self._report = Reported(consumer.wrong)
-        self._is_sound = True
+        self.is_sound = True
 
     def begin(self, now: float) -> None:
-        self._is_sound, self.wants, self.at_end = True, False, True
+        self.is_sound, self.wants, self.at_end = True, False, True
 
         def begin() -> None:
             if (position := self.consumer.begin(now)) is not None:
@@ -139,16 +144,16 @@ class _Served:
         self._attempt(lambda: self.consumer.take(requests, position))
 
     def settle(self, now: float) -> None:
-        if self._is_sound:
+        if self.is_sound:
             self._attempt(lambda: self.consumer.settle(now, at_end=self.at_end))
-        if self._is_sound:
+        if self.is_sound:
             self._report.is_over()
 
     def close(self) -> None:
         self._attempt(self.consumer.close)
 
     def failed(self, error: Exception) -> None:
-        self._is_sound = False
+        self.is_sound = False
         self._report.failed(error)
 
     def _attempt(self, step: Callable[[], None]) -> None:

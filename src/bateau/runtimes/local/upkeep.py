@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bateau.kit.ticks import tick
 from bateau.runtimes.local.disk import shortages
 from bateau.runtimes.local.instance import Instance
 from bateau.runtimes.local.logs import rotate_if_full
@@ -55,7 +56,7 @@ class Upkeep:
                 await self._look()
             except Exception:
                 log.exception("The upkeep of the instance's files failed; it is retried")
-            await asyncio.sleep(LOOK_S)
+            await tick(LOOK_S)
 
     async def _look(self) -> None:
         before = self._shortages

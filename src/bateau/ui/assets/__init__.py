@@ -23,6 +23,7 @@ _TYPES: Final = {
     "change.css": "text/css; charset=utf-8",
     "change.js": "text/javascript; charset=utf-8",
     "service.js": "text/javascript; charset=utf-8",
+    "open.js": "text/javascript; charset=utf-8",
     "keys.js": "text/javascript; charset=utf-8",
     "theme.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",

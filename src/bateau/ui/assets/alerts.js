@@ -1,8 +1,8 @@
 // What people do about alerts: a button or a form with data-alert is sent there, and the answer is shown.
 "use strict";
 
-(() => {
-  const csrf = document.getElementById("main").dataset.csrf;
+onPage((signal) => {
+  const csrf = main.dataset.csrf;
 
   async function send(address, control) {
     control.disabled = true;
@@ -23,11 +23,11 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-alert]");
     if (button) send(button.dataset.alert, button);
-  });
+  }, { signal });
   document.addEventListener("submit", (event) => {
     const form = event.target.closest("form[data-alert]");
     if (!form) return;
     event.preventDefault();
     send(`${form.dataset.alert}?${new URLSearchParams(new FormData(form))}`, form.querySelector("[type=submit]"));
-  });
-})();
+  }, { signal });
+});

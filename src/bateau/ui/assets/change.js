@@ -1,7 +1,7 @@
 // The editor of a spec file: line numbers that follow the text, and the way from an error to its line.
 "use strict";
 
-(() => {
+onPage((signal) => {
   const text = document.getElementById("text");
   if (!text) return;
   const lines = document.getElementById(text.dataset.lines);
@@ -36,16 +36,16 @@
   text.form.addEventListener("submit", () => (sending = true));
   window.addEventListener("beforeunload", (event) => {
     if (!sending && text.value !== before) event.preventDefault();
-  });
+  }, { signal });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-line]");
     if (!link || link.pathname !== location.pathname) return;
     event.preventDefault();
     goTo(Number(link.dataset.line));
-  });
+  }, { signal });
   // Two spaces for Tab would trap the keyboard; Ctrl or Command with Enter plans.
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) text.form.requestSubmit();
   });
   number();
-})();
+});

@@ -2,7 +2,7 @@
 // when the cursor leaves.
 "use strict";
 
-(() => {
+onPage((signal) => {
   const says = document.getElementById("charts-cursor");
   let read = null; // the chart that is read, by its id, and the step at the cursor
 
@@ -69,7 +69,7 @@
     const box = svg.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
     move(chartOf(svg), Math.round(((x - left) / (right - left)) * (whens.length - 1)), false);
-  });
+  }, { signal });
   document.addEventListener("keydown", (event) => {
     const chart = chartOf(event.target);
     if (!chart || event.target.nodeName !== "svg") return;
@@ -84,15 +84,15 @@
     if (wanted === undefined) return;
     event.preventDefault();
     move(chart, wanted, true);
-  });
+  }, { signal });
   document.addEventListener("focusout", (event) => {
     if (read && chartOf(event.target)?.id === read.id) leave();
-  });
+  }, { signal });
   // New values have come: the cursor stays at its step, and the text that was put aside is that of before.
   document.addEventListener("bateau:parts", () => {
     const chart = read && document.getElementById(read.id);
     if (!chart) return;
     delete chart.querySelector(".legend").dataset.latest;
     show(chart, read.at, false);
-  });
-})();
+  }, { signal });
+});

@@ -1,7 +1,7 @@
 // Copies a secret that is shown once.
 "use strict";
 
-document.getElementById("copy").addEventListener("click", async ({ target }) => {
+onPage(() => document.getElementById("copy").addEventListener("click", async ({ target }) => {
   const text = document.getElementById("secret-text");
   getSelection().selectAllChildren(text);
   try {
@@ -10,4 +10,4 @@ document.getElementById("copy").addEventListener("click", async ({ target }) => 
   } catch {
     target.textContent = "Press Ctrl-C"; // over plain HTTP from another machine, a page may not copy
   }
-});
+}));

@@ -1,7 +1,7 @@
 // The page of a service: its log, the origins of its fields, a chat, and actions. Text of others is only ever text.
 "use strict";
 
-(() => {
+onPage((signal) => {
   const byId = (id) => document.getElementById(id);
 
   // --- The log: search and pause.
@@ -59,13 +59,13 @@
     if (first) log.scrollTop = log.scrollHeight;
     first = false;
     append(lines);
-  });
+  }, { signal });
   // A stream begins with the last lines, so those that are there would come twice.
   document.addEventListener("bateau:open", () => {
     log.replaceChildren();
     waiting.length = 0;
     count();
-  });
+  }, { signal });
   pause.addEventListener("click", () => {
     const paused = pause.getAttribute("aria-pressed") !== "true";
     pause.setAttribute("aria-pressed", String(paused));
@@ -87,7 +87,7 @@
     const open = leaf.getAttribute("aria-expanded") !== "true";
     leaf.setAttribute("aria-expanded", String(open));
     byId(leaf.getAttribute("aria-controls")).classList.toggle("pinned", open);
-  });
+  }, { signal });
   document.addEventListener("keydown", (event) => {
     const spec = byId("spec");
     if (event.key !== "Escape" || !spec) return;
@@ -95,7 +95,7 @@
     const back = () => spec.classList.remove("dismissed");
     spec.addEventListener("focusin", back, { once: true });
     spec.addEventListener("mouseover", back, { once: true });
-  });
+  }, { signal });
 
   // --- Actions.
 
@@ -113,7 +113,7 @@
     } catch {
       done.textContent = "The control plane does not answer.";
     }
-  });
+  }, { signal });
 
   // --- The chat, which asks the endpoint itself, as any client does.
 
@@ -126,6 +126,7 @@
   const send = byId("chat-send");
   let messages = [];
   let asking = null;
+  signal.addEventListener("abort", () => asking?.abort());
 
   function bubble(role, says) {
     const each = document.createElement("div");
@@ -231,4 +232,4 @@
     figures.textContent = "";
     text.focus();
   });
-})();
+});

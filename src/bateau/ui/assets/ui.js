@@ -1,7 +1,7 @@
 // Keeps a page up to date: takes changed parts from a stream, and says when there is none.
 "use strict";
 
-const main = document.getElementById("main");
+let main = document.getElementById("main"); // of the page that is shown: open.js shows others
 const live = document.getElementById("live");
 const stale = document.getElementById("stale");
 const SILENCE_MS = 12000; // more than two signs of life
@@ -81,8 +81,19 @@ function take(parts, rows = []) {
   document.dispatchEvent(new Event("bateau:parts"));
 }
 
+// --- Rows beyond the first screens come in templates, so that a page is painted before they are laid out.
+
+const painted = () =>
+  new Promise((resolve) => (document.hidden ? resolve() : requestAnimationFrame(() => setTimeout(resolve))));
+
+function takeLater() {
+  document.querySelectorAll("template.later").forEach((each) => each.replaceWith(each.content));
+  filterAll();
+}
+
 // --- The stream.
 
+let isWhole = false; // no update may come before the rows that it is of
 let source = null;
 let heardAt = 0;
 let lastNews = new Date();
@@ -120,7 +131,7 @@ function end() {
 }
 
 function open() {
-  if (source || ended) return;
+  if (source || ended || !isWhole) return;
   heardAt = Date.now();
   document.dispatchEvent(new Event("bateau:open"));
   const { live: address, path, have } = main.dataset;
@@ -177,6 +188,15 @@ if (main && main.dataset.live) {
       setTimeout(again, AGAIN_MS);
     }
   }, 1000);
+  // A browser goes back to where the reader was, or to a line, only in a page that is long enough.
+  const { type } = performance.getEntriesByType("navigation")[0] || {};
+  if (type !== "navigate" || location.hash) ready();
+  else painted().then(ready);
+}
+
+function ready() {
+  takeLater();
+  isWhole = true;
   if (!document.hidden) open();
 }
 
@@ -204,8 +224,13 @@ if (themeButton) {
 
 // --- On a phone the navigation scrolls: the page that is shown is in sight.
 
-const current = document.querySelector(".top nav [aria-current]");
-if (current) current.scrollIntoView({ inline: "center", block: "nearest" });
+function showCurrent() {
+  const links = document.querySelector(".top nav");
+  const current = links && links.querySelector("[aria-current]");
+  // Only where it scrolls: to ask for the place of a link costs a layout of the whole page.
+  if (current && matchMedia("(max-width: 700px)").matches) current.scrollIntoView({ inline: "center", block: "nearest" });
+}
+showCurrent();
 
 // --- Filter the rows of a table, also those that come later.
 
@@ -220,9 +245,10 @@ function filterRows(input) {
 document.addEventListener("input", (event) => {
   if (event.target.dataset.filter) filterRows(event.target);
 });
-document.addEventListener("bateau:parts", () => {
+function filterAll() {
   document.querySelectorAll("[data-filter]").forEach((each) => each.value && filterRows(each));
-});
+}
+document.addEventListener("bateau:parts", filterAll);
 
 // --- Keys: / goes to the filter or the search of a page.
 

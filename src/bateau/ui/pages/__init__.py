@@ -20,6 +20,7 @@ from bateau.ui.pages import (
     usage_page,
 )
 
+ALONE: Final = "/change/edit/"  # pages below it ask before a text is lost, which a browser does only at a load
 PAGES: Final = (
     Page(path="/", name="Overview", make=overview.make, on_clusters=True),
     Page(

@@ -16,6 +16,7 @@ from bateau.domain.status import ServiceStatus
 from bateau.ui.alerts import firing_section
 from bateau.ui.graph import graph
 from bateau.ui.page import Part, Screen, View
+from bateau.ui.rows import FIRST
 from bateau.ui.words import NO_REQUESTS, NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
 
 COLUMNS = ("Requests/s", "Errors", "Latency p95", "Tokens/s", "Memory")
@@ -30,7 +31,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
             Part(id="alerts", make=partial(firing_section, view.alerts.firing, view.role), of=(view.alerts,)),
             Part(id="problems", make=partial(problems, view.status.problems)),
             Part(id="services", make=partial(_services, view), rows="services-rows"),
-            Part(id="graph", make=partial(_kept_graph, view)),
+            Part(id="graph", make=partial(_kept_graph, view), later=len(view.status.services) > FIRST),
         ),
         scripts=("alerts.js",),
     )
