@@ -88,6 +88,7 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_http_get_headers_size(f: Ptr, kind: u32) -> usize;
     pub fn envoy_dynamic_module_callback_http_get_headers(f: Ptr, kind: u32, out: *mut Header) -> bool;
     pub fn envoy_dynamic_module_callback_http_get_header(f: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
+    pub fn envoy_dynamic_module_callback_http_add_header(f: Ptr, kind: u32, key: Buf, value: Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_set_header(f: Ptr, kind: u32, key: Buf, value: Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_send_response(f: Ptr, code: u32, headers: *const Header, count: usize, body: Buf, details: Buf);
     pub fn envoy_dynamic_module_callback_http_get_body_chunks_size(f: Ptr, kind: u32) -> usize;

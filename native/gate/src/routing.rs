@@ -11,7 +11,7 @@ impl Stream {
             Named::Invalid => &table.invalid,
             Named::Model(name) => name,
         };
-        http.set(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
+        http.add(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
         http.route_again();
         http.choose_route(); // the ledger names the model also of a request that is refused
         if let Named::Model(name) = &named {
@@ -56,7 +56,7 @@ impl Stream {
         match Place::take(model, self.key.as_deref().unwrap_or_default(), places) {
             Ok(place) => self.place = Some(place),
             Err(_) if http.metadata(METADATA_ROUTE, NAMESPACE, "fallback").is_some() => {
-                http.set(REQUEST_HEADERS, FULL_HEADER, b"yes");
+                http.add(REQUEST_HEADERS, FULL_HEADER, b"yes");
                 http.route_again();
                 http.choose_route();
             }
@@ -86,6 +86,6 @@ impl Stream {
             return;
         }
         self.balanced_by = Some(BalancedBy::Prefix);
-        http.set(REQUEST_HEADERS, PREFIX_HEADER, format!("{prefix:016x}").as_bytes());
+        http.add(REQUEST_HEADERS, PREFIX_HEADER, format!("{prefix:016x}").as_bytes());
     }
 }
