@@ -334,7 +334,7 @@ async def test_a_panic_ends_one_request_and_no_other(panicking: Path) -> None:
             stream.end()
             assert await response.content.read() == b"data: 1\n\n"
         await made.chat()
-        assert await made.stat("bateau_gate.panics") >= 4
+        assert await made.stat("bateau.gate_panics") >= 4
 
 
 async def _ok(_: web.Request) -> web.StreamResponse:

@@ -104,6 +104,8 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_access_logger_get_header_value(l: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
     pub fn envoy_dynamic_module_callback_access_logger_get_route_name(l: Ptr, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_access_logger_get_upstream_host(l: Ptr, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_http_filter_config_define_histogram(c: Ptr, name: Buf, labels: *const Buf, count: usize, id: *mut usize) -> u32;
+    pub fn envoy_dynamic_module_callback_http_filter_record_histogram_value(f: Ptr, id: usize, labels: *const Buf, count: usize, value: u64) -> u32;
     pub fn envoy_dynamic_module_callback_http_filter_increment_counter(f: Ptr, id: usize, labels: *const Buf, count: usize, by: u64) -> u32;
     pub fn envoy_dynamic_module_callback_lb_get_hosts_count(lb: Ptr, priority: u32) -> usize;
     pub fn envoy_dynamic_module_callback_lb_get_healthy_hosts_count(lb: Ptr, priority: u32) -> usize;

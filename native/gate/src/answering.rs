@@ -141,6 +141,13 @@ impl Stream {
 
     pub(super) fn count(&self, http: Http) {
         let Some(counters) = self.config.counters else { return };
+        if let (Some(first_byte_ns), true) = (self.first_byte_ns, self.names_model)
+            && http.number(RESPONSE_CODE) == Some(200)
+            && let Some(route) = http.text(ROUTE_NAME)
+        {
+            let milliseconds = first_byte_ns.saturating_sub(self.began_ns) / 1_000_000;
+            http.record(counters.first_token, route, milliseconds);
+        }
         let (written, lost) = self.config.ledger.as_ref().map_or((0, 0), |ledger| ledger.new_lines());
         for (counter, by) in
             [(counters.written, written), (counters.lost, lost), (counters.panics, barrier::new_panics())]

@@ -177,6 +177,29 @@ impl Http {
         // SAFETY: the counter has no labels.
         unsafe { envoy_dynamic_module_callback_http_filter_increment_counter(self.0, counter, std::ptr::null(), 0, by) };
     }
+
+    /// Add a value to a histogram that `define_histogram` has made for the configuration of this request.
+    pub fn record(self, histogram: usize, label: &[u8], value: u64) {
+        let label = Buf::of(label);
+        // SAFETY: the histogram has one label, and Envoy copies its text.
+        unsafe { envoy_dynamic_module_callback_http_filter_record_histogram_value(self.0, histogram, &label, 1, value) };
+    }
+}
+
+/// Make a histogram of a configuration with one label; None if Envoy does not want one.
+pub fn define_histogram(config: Ptr, name: &str, label: &str) -> Option<usize> {
+    let (mut id, label) = (0, Buf::of(label.as_bytes()));
+    // SAFETY: `config` is what the hook was called with; Envoy copies both texts.
+    let refused = unsafe {
+        envoy_dynamic_module_callback_http_filter_config_define_histogram(
+            config,
+            Buf::of(name.as_bytes()),
+            &label,
+            1,
+            &mut id,
+        )
+    };
+    (refused == 0).then_some(id)
 }
 
 /// The number of a status; 0 if it is none.

@@ -22,9 +22,6 @@ impl Stream {
             return self.refuse(http, Refusal::of_ledger());
         }
         if let Named::Model(name) = &named {
-            if self.names_model {
-                http.set_metadata(NAMESPACE, "model", name.as_bytes());
-            }
             let no_model = *name == table.missing || *name == table.invalid;
             if self.known.as_ref().is_some_and(|key| self.checks.limits && !no_model && !key.may_use(name)) {
                 return self.refuse(http, Refusal::of_model());
