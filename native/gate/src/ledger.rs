@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Lines that come within this time are written together.
 const GATHER: Duration = Duration::from_micros(800);
 /// After so many times without a line, the thread sleeps until there is one. To wake it costs a worker more than to
-/// add a line.
-const IDLE_MAX: u32 = 20;
+/// add a line, but to look once for nothing costs as much as half a request.
+const IDLE_MAX: u32 = 2;
 /// After a write that failed, the next one is tried after this time.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long the end of a configuration waits for its lines.
