@@ -134,6 +134,18 @@ async def test_what_is_left_of_a_limit_is_told_as_openai_does(keyed: Gateway) ->
     assert answer.headers["x-ratelimit-reset-requests"] in {"1m0s", "59s"}
 
 
+async def test_the_limits_of_a_key_replace_those_that_an_answer_tells(keyed: Gateway, first: Upstream) -> None:
+    async def limited(_: web.Request) -> web.Response:
+        return web.json_response({}, headers={"x-ratelimit-remaining-requests": "77", "x-ratelimit-limit-tokens": "9"})
+
+    headers = bearer(keyed, "replaces", requests_per_minute=3)
+    await known(keyed, headers)
+    first.answer = limited
+    answer = await keyed.chat(headers=headers)
+    assert answer.headers.getall("x-ratelimit-remaining-requests") == ["1"]
+    assert answer.headers["x-ratelimit-limit-tokens"] == "9"
+
+
 async def test_a_damaged_file_keeps_the_old_table(keyed: Gateway) -> None:
     headers = bearer(keyed, "ci")
     await known(keyed, headers)
@@ -334,7 +346,7 @@ async def test_a_panic_ends_one_request_and_no_other(panicking: Path) -> None:
             stream.end()
             assert await response.content.read() == b"data: 1\n\n"
         await made.chat()
-        assert await made.stat("bateau_gate.panics") >= 4
+        assert await made.stat("bateau.gate_panics") >= 4
 
 
 async def _ok(_: web.Request) -> web.StreamResponse:

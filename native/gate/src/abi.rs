@@ -88,6 +88,7 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_http_get_headers_size(f: Ptr, kind: u32) -> usize;
     pub fn envoy_dynamic_module_callback_http_get_headers(f: Ptr, kind: u32, out: *mut Header) -> bool;
     pub fn envoy_dynamic_module_callback_http_get_header(f: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
+    pub fn envoy_dynamic_module_callback_http_add_header(f: Ptr, kind: u32, key: Buf, value: Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_set_header(f: Ptr, kind: u32, key: Buf, value: Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_send_response(f: Ptr, code: u32, headers: *const Header, count: usize, body: Buf, details: Buf);
     pub fn envoy_dynamic_module_callback_http_get_body_chunks_size(f: Ptr, kind: u32) -> usize;
@@ -103,6 +104,8 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_access_logger_get_header_value(l: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
     pub fn envoy_dynamic_module_callback_access_logger_get_route_name(l: Ptr, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_access_logger_get_upstream_host(l: Ptr, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_http_filter_config_define_histogram(c: Ptr, name: Buf, labels: *const Buf, count: usize, id: *mut usize) -> u32;
+    pub fn envoy_dynamic_module_callback_http_filter_record_histogram_value(f: Ptr, id: usize, labels: *const Buf, count: usize, value: u64) -> u32;
     pub fn envoy_dynamic_module_callback_http_filter_increment_counter(f: Ptr, id: usize, labels: *const Buf, count: usize, by: u64) -> u32;
     pub fn envoy_dynamic_module_callback_lb_get_hosts_count(lb: Ptr, priority: u32) -> usize;
     pub fn envoy_dynamic_module_callback_lb_get_healthy_hosts_count(lb: Ptr, priority: u32) -> usize;

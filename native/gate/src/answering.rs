@@ -1,21 +1,46 @@
 //! The answer to a request, and its line in the ledger.
 
 use super::*;
+use crate::envoy::status_of;
+
+/// The headers of an answer that matter here.
+#[derive(Default)]
+struct Told<'a> {
+    status: u64,
+    content_type: &'a [u8],
+    content_length: &'a [u8],
+    /// It tells limits, as an external API does.
+    limits: bool,
+}
+
+impl<'a> Told<'a> {
+    /// See a header.
+    fn see(&mut self, name: &[u8], value: &'a [u8]) {
+        match name {
+            b":status" => self.status = status_of(value),
+            b"content-type" if self.content_type.is_empty() => self.content_type = value,
+            b"content-length" => self.content_length = value,
+            _ => self.limits |= name.starts_with(rates::NAMES),
+        }
+    }
+}
 
 impl Stream {
     /// The headers of the answer have come; with `end` there is no body. The result: they wait for the body.
     pub fn response_headers(&mut self, http: Http, end: bool) -> bool {
         barrier::panic_if_asked(http, b"response_headers");
+        let mut told = Told::default();
+        http.each_header(RESPONSE_HEADERS, |name, value| told.see(name, value));
+        if !self.is_local && self.config.ledger.is_some() && self.is_written() {
+            self.answer = Answer::of(told.content_type).map(Box::new);
+        }
+        self.error = (!end && !self.is_local && self.may_mend(http, &told)).then(Vec::new);
         if let Some((limit, left)) = self.left {
+            let tell = if told.limits { Http::set } else { Http::add };
             for (name, value) in rates::headers(limit, left) {
-                http.set(RESPONSE_HEADERS, name, &value);
+                tell(http, RESPONSE_HEADERS, name, &value);
             }
         }
-        if !self.is_local && self.config.ledger.is_some() && self.is_written() {
-            let kind = http.header(RESPONSE_HEADERS, b"content-type").unwrap_or_default();
-            self.answer = Answer::of(kind).map(Box::new);
-        }
-        self.error = (!end && !self.is_local && self.may_mend(http)).then(Vec::new);
         self.error.is_some()
     }
 
@@ -36,11 +61,10 @@ impl Stream {
     }
 
     /// Whether the answer may be an error of an engine that is not one of its API.
-    pub(super) fn may_mend(&self, http: Http) -> bool {
-        let header = |name| http.header(RESPONSE_HEADERS, name);
-        mend::may_be(self.is_anthropic(), http.status())
-            && header(b"content-type").is_some_and(content::is_json)
-            && header(b"content-length").is_some_and(mend::is_short)
+    fn may_mend(&self, http: Http, told: &Told<'_>) -> bool {
+        mend::may_be(self.is_anthropic(), told.status)
+            && content::is_json(told.content_type)
+            && mend::is_short(told.content_length)
             && http.metadata(METADATA_ROUTE, NAMESPACE, "roles").is_some()
     }
 
@@ -117,6 +141,13 @@ impl Stream {
 
     pub(super) fn count(&self, http: Http) {
         let Some(counters) = self.config.counters else { return };
+        if let (Some(first_byte_ns), true) = (self.first_byte_ns, self.names_model)
+            && http.number(RESPONSE_CODE) == Some(200)
+            && let Some(route) = http.text(ROUTE_NAME)
+        {
+            let milliseconds = first_byte_ns.saturating_sub(self.began_ns) / 1_000_000;
+            http.record(counters.first_token, route, milliseconds);
+        }
         let (written, lost) = self.config.ledger.as_ref().map_or((0, 0), |ledger| ledger.new_lines());
         for (counter, by) in
             [(counters.written, written), (counters.lost, lost), (counters.panics, barrier::new_panics())]

@@ -7,12 +7,14 @@ use crate::table::Table;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
-/// Counters of Envoy.
+/// Counters of Envoy, and its histogram.
 #[derive(Clone, Copy)]
 pub struct Counters {
     pub written: usize,
     pub lost: usize,
     pub panics: usize,
+    /// The time until the first byte of an answer of a replica, by route.
+    pub first_token: usize,
 }
 
 /// What all requests of one configuration share.
@@ -31,8 +33,12 @@ impl Config {
         let path = table.ledger.as_deref().filter(|_| !envoy::is_validation());
         let ledger = path.map(Ledger::of);
         let counter = |name| envoy::define_counter(config, name);
-        let counters = match (counter("lines_written"), counter("lines_lost"), counter("panics")) {
-            (Some(written), Some(lost), Some(panics)) => Some(Counters { written, lost, panics }),
+        let first_token = envoy::define_histogram(config, "time_to_first_token", "route");
+        let counted = (counter("gate_lines_written"), counter("gate_lines_lost"), counter("gate_panics"), first_token);
+        let counters = match counted {
+            (Some(written), Some(lost), Some(panics), Some(first_token)) => {
+                Some(Counters { written, lost, panics, first_token })
+            }
             _ => None,
         };
         Ok(Config { table, ledger, counters, main: thread::current().id() })

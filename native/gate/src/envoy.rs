@@ -61,6 +61,12 @@ impl Http {
         unsafe { envoy_dynamic_module_callback_http_set_header(self.0, kind, Buf::of(name), Buf::of(value)) };
     }
 
+    /// Add a header that is not there. To set it would have Envoy look for it first, which costs as much again.
+    pub fn add(self, kind: u32, name: &[u8], value: &[u8]) {
+        // SAFETY: Envoy copies both.
+        unsafe { envoy_dynamic_module_callback_http_add_header(self.0, kind, Buf::of(name), Buf::of(value)) };
+    }
+
     /// Remove a header.
     pub fn remove(self, kind: u32, name: &[u8]) {
         // SAFETY: Envoy copies the name; without a value it removes the header.
@@ -103,8 +109,7 @@ impl Http {
 
     /// The status of the answer; 0 if there is none yet.
     pub fn status(self) -> u64 {
-        let text = self.header(RESPONSE_HEADERS, b":status").and_then(|value| std::str::from_utf8(value).ok());
-        text.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+        self.header(RESPONSE_HEADERS, b":status").map_or(0, status_of)
     }
 
     /// Remove the first bytes of a body that has come.
@@ -172,6 +177,34 @@ impl Http {
         // SAFETY: the counter has no labels.
         unsafe { envoy_dynamic_module_callback_http_filter_increment_counter(self.0, counter, std::ptr::null(), 0, by) };
     }
+
+    /// Add a value to a histogram that `define_histogram` has made for the configuration of this request.
+    pub fn record(self, histogram: usize, label: &[u8], value: u64) {
+        let label = Buf::of(label);
+        // SAFETY: the histogram has one label, and Envoy copies its text.
+        unsafe { envoy_dynamic_module_callback_http_filter_record_histogram_value(self.0, histogram, &label, 1, value) };
+    }
+}
+
+/// Make a histogram of a configuration with one label; None if Envoy does not want one.
+pub fn define_histogram(config: Ptr, name: &str, label: &str) -> Option<usize> {
+    let (mut id, label) = (0, Buf::of(label.as_bytes()));
+    // SAFETY: `config` is what the hook was called with; Envoy copies both texts.
+    let refused = unsafe {
+        envoy_dynamic_module_callback_http_filter_config_define_histogram(
+            config,
+            Buf::of(name.as_bytes()),
+            &label,
+            1,
+            &mut id,
+        )
+    };
+    (refused == 0).then_some(id)
+}
+
+/// The number of a status; 0 if it is none.
+pub fn status_of(text: &[u8]) -> u64 {
+    std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// A request that was sent to a replica, while the access log of the router hears of it.

@@ -120,7 +120,7 @@ impl Stream {
             return self.refuse(http, refusal);
         }
         if let Some(name) = &self.key {
-            http.set(REQUEST_HEADERS, KEY_HEADER, name);
+            http.add(REQUEST_HEADERS, KEY_HEADER, name);
         }
         if let (Some(claims), false) = (&self.claims, self.checks.limits) {
             // The translator asks again in the name of the caller.
@@ -201,8 +201,9 @@ impl Stream {
 
     /// Remove secrets, and the headers that only the gateway may set.
     fn clean(&self, http: Http, seen: &Seen<'_>) {
-        // Where no key is asked for, the secret is somebody else's, such as that of a forge.
-        if self.checks.key {
+        // Where no key is asked for, the secret is somebody else's, such as that of a forge. At the paths of models, each
+        // route to a replica removes it.
+        if self.checks.key && !self.checks.ledger {
             if seen.authorization.is_some() {
                 http.remove(REQUEST_HEADERS, b"authorization");
             }

@@ -11,8 +11,8 @@ use std::time::Duration;
 /// Lines that come within this time are written together.
 const GATHER: Duration = Duration::from_micros(800);
 /// After so many times without a line, the thread sleeps until there is one. To wake it costs a worker more than to
-/// add a line.
-const IDLE_MAX: u32 = 20;
+/// add a line, but to look once for nothing costs as much as half a request.
+const IDLE_MAX: u32 = 2;
 /// After a write that failed, the next one is tried after this time.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long the end of a configuration waits for its lines.
@@ -29,6 +29,8 @@ struct Waiting {
     writing: bool,
     /// The thread does not look for lines until it is woken.
     asleep: bool,
+    /// How many wait until no line waits.
+    settling: u32,
 }
 
 /// One file, and the lines that are not in it yet.
@@ -77,7 +79,10 @@ impl Ledger {
     /// Wait a moment until no line waits.
     pub fn settle(&self) {
         let busy = |waiting: &mut Waiting| waiting.writing || !waiting.lines.is_empty();
-        drop(self.none.wait_timeout_while(self.waiting(), PATIENCE, busy));
+        let mut waiting = self.waiting();
+        waiting.settling += 1;
+        drop(self.none.wait_timeout_while(waiting, PATIENCE, busy));
+        self.waiting().settling -= 1;
     }
 
     /// Whether lines cannot be written at the moment, as on a full disk.
@@ -112,8 +117,15 @@ impl Ledger {
             idle = if lines.is_empty() { idle + 1 } else { 0 };
             if idle == 0 {
                 self.write(&mut file, &mut lines);
-                self.waiting().writing = false;
-                self.none.notify_all();
+                let mut waiting = self.waiting();
+                waiting.writing = false;
+                let settling = waiting.settling > 0;
+                drop(waiting);
+                if settling {
+                    self.none.notify_all();
+                }
+            } else {
+                file.release();
             }
         }
     }

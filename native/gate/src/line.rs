@@ -2,7 +2,7 @@
 
 use crate::abi;
 use crate::envoy::Http;
-use crate::plain::plain_until;
+use crate::plain::{is_plain, plain_until};
 use crate::usage::Answer;
 use std::io::Write;
 
@@ -192,6 +192,15 @@ fn put_flags(out: &mut Vec<u8>, flags: u64) {
 fn text(out: &mut Vec<u8>, of: &str, value: &[u8]) {
     name(out, of);
     out.push(b'"');
+    if is_plain(value) {
+        out.extend_from_slice(value);
+    } else {
+        escape(out, value);
+    }
+    out.push(b'"');
+}
+
+fn escape(out: &mut Vec<u8>, value: &[u8]) {
     for part in value.utf8_chunks() {
         let valid = part.valid().as_bytes();
         let mut at = 0;
@@ -209,7 +218,6 @@ fn text(out: &mut Vec<u8>, of: &str, value: &[u8]) {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }
 
 #[cfg(test)]

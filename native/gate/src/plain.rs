@@ -22,9 +22,22 @@ pub fn plain_until(bytes: &[u8], from: usize) -> usize {
     rest.map_or(bytes.len(), |more| at + more)
 }
 
+/// Whether a text is its own JSON string: ASCII without quotes, backslashes and control bytes.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    bytes.is_ascii() && plain_until(bytes, 0) == bytes.len()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::plain_until;
+    use super::{is_plain, plain_until};
+
+    #[test]
+    fn a_text_is_plain_if_nothing_in_it_is_escaped() {
+        assert!(is_plain(b"") && is_plain(b"/v1/chat/completions"));
+        for text in [&b"\""[..], b"a long text with a \\ in it", b"line\n", "a\u{e9}".as_bytes(), b"12345678\xff"] {
+            assert!(!is_plain(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn the_end_of_ordinary_bytes_is_found_at_each_place() {

@@ -3,6 +3,8 @@
 use crate::limit::Left;
 use crate::line::digits;
 
+/// What the names of all of them begin with.
+pub const NAMES: &[u8] = b"x-ratelimit-";
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// The headers: those of Envoy's own filter, and those of OpenAI.

@@ -11,7 +11,7 @@ impl Stream {
             Named::Invalid => &table.invalid,
             Named::Model(name) => name,
         };
-        http.set(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
+        http.add(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
         http.route_again();
         http.choose_route(); // the ledger names the model also of a request that is refused
         if let Named::Model(name) = &named {
@@ -22,9 +22,6 @@ impl Stream {
             return self.refuse(http, Refusal::of_ledger());
         }
         if let Named::Model(name) = &named {
-            if self.names_model {
-                http.set_metadata(NAMESPACE, "model", name.as_bytes());
-            }
             let no_model = *name == table.missing || *name == table.invalid;
             if self.known.as_ref().is_some_and(|key| self.checks.limits && !no_model && !key.may_use(name)) {
                 return self.refuse(http, Refusal::of_model());
@@ -56,7 +53,7 @@ impl Stream {
         match Place::take(model, self.key.as_deref().unwrap_or_default(), places) {
             Ok(place) => self.place = Some(place),
             Err(_) if http.metadata(METADATA_ROUTE, NAMESPACE, "fallback").is_some() => {
-                http.set(REQUEST_HEADERS, FULL_HEADER, b"yes");
+                http.add(REQUEST_HEADERS, FULL_HEADER, b"yes");
                 http.route_again();
                 http.choose_route();
             }
@@ -86,6 +83,6 @@ impl Stream {
             return;
         }
         self.balanced_by = Some(BalancedBy::Prefix);
-        http.set(REQUEST_HEADERS, PREFIX_HEADER, format!("{prefix:016x}").as_bytes());
+        http.add(REQUEST_HEADERS, PREFIX_HEADER, format!("{prefix:016x}").as_bytes());
     }
 }

@@ -22,6 +22,7 @@ from bateau.wiring.alert_metrics import add_alerts, add_states
 from bateau.wiring.filters import Filters
 from bateau.wiring.sampling import Processes
 
+# `bateau_gate` is of gateways that have run since an older version.
 _ENVOY_FILTER = (
     "bateau\\.|bateau_gate\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|"
     "membership_healthy$"

@@ -15,7 +15,7 @@ from typing import Final
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 from bateau.traffic.envoy.replies import status_filter
-from bateau.traffic.envoy.usage import a_model_was_read, no_model_was_read
+from bateau.traffic.envoy.usage import a_model_was_read
 
 _ROUTE: Final[ReadObject] = {"name": "route", "value_format": "%ROUTE_NAME%"}
 _CODE: Final[ReadObject] = {"name": "code", "value_format": "%RESPONSE_CODE%"}
@@ -26,23 +26,29 @@ _USAGE: Final = "usage_"
 _ERROR: Final = 400
 
 
-def request_counters() -> list[ReadObject]:
-    """Return the access logs that count and time requests by route."""
+def request_log() -> ReadObject:
+    """Return the access log that counts and times requests by route."""
     requests = {
         "stat": {"name": "requests", "tags": [_ROUTE, _CODE]},
         "value_fixed": 1,
     }
-    duration = _histogram("request_duration", "%DURATION%")
+    return _stats_log({"counters": [requests], "histograms": [_histogram("request_duration", "%DURATION%")]})
+
+
+def first_token_log() -> ReadObject:
+    """Return the access log that times the first tokens of models by route. The native filter does that by itself."""
     # llama.cpp sends its headers at once, so the first token is the first byte of the body.
-    first_token = _histogram("time_to_first_token", "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%")
-    # A stream or a WebSocket of an app may last for hours; its beginning says how quick the app is.
-    first_byte = _histogram("time_to_first_byte", "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:ms)%")
-    no_error = status_filter(_ERROR - 1, op="LE")
-    return [
-        _stats_log({"counters": [requests], "histograms": [duration]}),
-        {**_stats_log({"histograms": [first_token]}), "filter": _all_of(status_filter(200), a_model_was_read())},
-        {**_stats_log({"histograms": [first_byte]}), "filter": _all_of(no_error, no_model_was_read())},
-    ]
+    time = _histogram("time_to_first_token", "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%")
+    return {**_stats_log({"histograms": [time]}), "filter": _all_of(status_filter(200), a_model_was_read())}
+
+
+def first_byte_log() -> ReadObject:
+    """Return the access log that times the answers of apps by route.
+
+    A stream or a WebSocket may last for hours; its beginning says how quick the app is.
+    """
+    time = _histogram("time_to_first_byte", "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:ms)%")
+    return {**_stats_log({"histograms": [time]}), "filter": status_filter(_ERROR - 1, op="LE")}
 
 
 def usage_counters() -> list[ReadObject]:

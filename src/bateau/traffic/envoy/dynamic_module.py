@@ -15,7 +15,8 @@ def module_config(library: PurePath) -> ReadObject:
         "module": {"local": {"filename": str(library)}},
         # It has a thread, and counts that all of its configurations share.
         "do_not_close": True,
-        "metrics_namespace": "bateau_gate",
+        # As that of the counters of requests: `time_to_first_token` is one of them.
+        "metrics_namespace": "bateau",
     }
 
 

@@ -17,7 +17,7 @@ from typing import Final
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.cors import cors_filter
-from bateau.traffic.envoy.counters import request_counters, usage_counters
+from bateau.traffic.envoy.counters import first_byte_log, first_token_log, request_log, usage_counters
 from bateau.traffic.envoy.dashboard import dashboard_filter
 from bateau.traffic.envoy.hold import hold_filters, may_sleep
 from bateau.traffic.envoy.key_filters import (
@@ -134,10 +134,11 @@ def _front(
         **_OUR_PATHS,
     }
     if front.library:
-        logs: list[ReadObject] = []
+        logs = [request_log()]
         chain = _native_chain(front, trusts_key=trusts_key)
     else:
-        logs = [ledger_log(front.ledger)] if front.ledger else usage_counters() if front.keys_by_ads else []
+        usage = [ledger_log(front.ledger)] if front.ledger else usage_counters() if front.keys_by_ads else []
+        logs = [request_log(), first_token_log(), *usage]
         chain = [each for each in _front_chain(front) if text_at(each, "name") not in without]
     if front.key_filters:
         chain = [dashboard_filter(), *chain]
@@ -210,11 +211,12 @@ def app_http_listener(name: str, port: int, *, route_config: ReadObject, metrics
         "local_reply_config": local_replies(ALL),
         **_THEIR_PATHS,
     }
+    manager = _http_connection_manager(metrics_name, [], config, logs=[request_log(), first_byte_log()])
     return {
         "name": name,
         "address": socket_address(LOOPBACK, port),
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
-        "filter_chains": [{"filters": [_http_connection_manager(metrics_name, [], config)]}],
+        "filter_chains": [{"filters": [manager]}],
     }
 
 
@@ -257,7 +259,7 @@ def _http_connection_manager(
     filters: Sequence[ReadObject],
     more: ReadObject,
     *,
-    logs: Sequence[ReadObject] = (),
+    logs: Sequence[ReadObject],
     router: ReadObject | None = None,
 ) -> ReadObject:
     config: dict[str, ReadJson] = {
@@ -273,7 +275,7 @@ def _http_connection_manager(
         # does not finish its headers is disconnected.
         "stream_idle_timeout": "0s",
         "request_headers_timeout": "10s",
-        "access_log": [*request_counters(), *logs],
+        "access_log": list(logs),
         "server_header_transformation": "PASS_THROUGH",
         "generate_request_id": True,
         "always_set_request_id_in_response": True,

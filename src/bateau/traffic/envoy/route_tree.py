@@ -25,7 +25,8 @@ def route_tree(
     """Return the `matcher` of a virtual host.
 
     A POST for a model tries only the routes in `by_model`, by the name that it uses, and one for no model that is there
-    those in `no_model`; one of them has to match. All other requests try those in `general`.
+    those in `no_model`; one of them has to match. The latter is also the first choice of each request, before its body
+    was read, so those routes are few. All other requests try those in `general`.
     """
     others, posts = _routes("general", general), _routes("no-model", no_model)
     if by_model:

@@ -96,8 +96,9 @@ def front_routes(
         invalid_request(f"There is nothing at this path. {_PATHS_SAY}", code="unknown_path"),
         name="unknown",
     )
-    no_model = [*_no_model(names), nothing]
-    by_model = {name: [*model_routes(others[name], others=others), nothing] for name in others}
+    missing, invalid, unknown = _missing(names), _invalid(), _refused(None, 404, no_such_model(names), name="unknown")
+    by_model = {MISSING_MODEL: [*missing, nothing], INVALID_BODY: [*invalid, nothing]}
+    by_model |= {name: [*model_routes(others[name], others=others), nothing] for name in others}
     by_model |= {alias: [*model_routes(model, alias, others=others), nothing] for alias, model in aliases.items()}
     general: list[ReadObject] = [
         {
@@ -113,7 +114,10 @@ def front_routes(
         *(_translated(translator) if translator else ()),
         *model_list_routes({**others, **aliases}),
         *_wrong_method(),
-        *no_model,
+        *missing,
+        *invalid,
+        *unknown,
+        nothing,
     ]
     return {
         "name": FRONT,
@@ -123,38 +127,23 @@ def front_routes(
                 "name": "this-machine",
                 "domains": _domains(hosts) if on_machine else ["*"],
                 "request_body_buffer_limit": BODY_BYTES_MAX,
-                "matcher": route_tree(general, by_model, no_model),
+                "matcher": route_tree(general, by_model, [*unknown, nothing]),
             },
             *([_other_hosts(_hosts_say(hosts))] if on_machine else []),
         ],
     }
 
 
-def _no_model(names: Sequence[str]) -> list[ReadObject]:
-    """Return the answers for no model, no JSON, and a model that is not among `names`."""
-    return [
-        *_refused(
-            MISSING_MODEL,
-            400,
-            invalid_request(
-                'You must provide a model parameter: the request body is a JSON object with "model". '
-                + there_is(names),
-                code="missing_model",
-                param="model",
-            ),
-            name="invalid",
-        ),
-        *_refused(
-            INVALID_BODY,
-            400,
-            invalid_request(
-                "The request body could not be parsed as JSON; send a JSON object with content-type application/json.",
-                code="invalid_json",
-            ),
-            name="invalid",
-        ),
-        *_refused(None, 404, no_such_model(names), name="unknown"),
-    ]
+def _missing(names: Sequence[str]) -> list[ReadObject]:
+    """Return the answers for JSON that names no model; `names` are those that there are."""
+    says = 'You must provide a model parameter: the request body is a JSON object with "model". ' + there_is(names)
+    return _refused(MISSING_MODEL, 400, invalid_request(says, code="missing_model", param="model"), name="invalid")
+
+
+def _invalid() -> list[ReadObject]:
+    """Return the answers for a body that is not JSON."""
+    says = "The request body could not be parsed as JSON; send a JSON object with content-type application/json."
+    return _refused(INVALID_BODY, 400, invalid_request(says, code="invalid_json"), name="invalid")
 
 
 def _control_routes() -> list[ReadObject]:
@@ -242,14 +231,17 @@ def _aliases(models: Sequence[Backend], taken: Collection[str]) -> Mapping[str, 
 
 
 def model_routes(model: Backend, alias: str | None = None, *, others: Mapping[str, Backend]) -> list[ReadObject]:
-    """Return the Routes of one model, by its name or by an alias; `others` are all models, by name."""
+    """Return the Routes of one model, by its name or by an alias; `others` are all models, by name.
+
+    They match its paths only: the tree has found them by the name.
+    """
     full = [_model_route(model, alias, others, full=True)] if may_overflow(model, others) else []
     return [*other_tasks(model, alias), *full, _model_route(model, alias, others)]
 
 
 def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend], *, full: bool = False) -> ReadObject:
     """Return the Route of a model, or with `full` that for requests for which it has no place."""
-    is_full = [{"name": FULL_HEADER, "present_match": True}] if full else []
+    is_full: ReadObject = {"headers": [{"name": FULL_HEADER, "present_match": True}]} if full else {}
     route: dict[str, ReadJson] = {
         **destination(model, others, full=full),
         "timeout": f"{model.routing.timeout_s or 0:g}s",
@@ -258,7 +250,7 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
-        "match": {**_paths(model), "headers": [_header(alias or model.name), *is_full]},
+        "match": {**_paths(model), **is_full},
         "route": route,
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,

@@ -16,7 +16,6 @@ from bateau.domain.endpoint import Backend
 from bateau.domain.model_file import ModelTask
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.api_paths import PATHS
-from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
 
 _DOES: Final[Mapping[ModelTask, str]] = {
@@ -27,7 +26,7 @@ _DOES: Final[Mapping[ModelTask, str]] = {
 
 
 def other_tasks(model: Backend, alias: str | None = None) -> list[ReadObject]:
-    """Return a Route for each path of a task that `model` does not have, by its name or by an alias."""
+    """Return a Route for each path of a task that `model` does not have; its text has the name or the alias."""
     if model.task is None:
         return []
     says = f"The model {json.dumps(alias or model.name)} {_DOES[model.task]}: send requests to {PATHS[model.task][0]}."
@@ -35,10 +34,7 @@ def other_tasks(model: Backend, alias: str | None = None) -> list[ReadObject]:
     return [
         {
             "name": "-unsupported-",
-            "match": {
-                "path": path,
-                "headers": [{"name": MODEL_HEADER, "string_match": {"exact": alias or model.name}}],
-            },
+            "match": {"path": path},
             "direct_response": direct_response(400, body),
             "response_headers_to_add": json_content_type(),
         }

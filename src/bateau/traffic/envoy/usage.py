@@ -164,13 +164,6 @@ def a_model_was_read() -> ReadObject:
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
 
 
-def no_model_was_read() -> ReadObject:
-    """Return an access log filter for requests whose body names no model, such as those to apps."""
-    value: ReadObject = {"null_match": {}}
-    matcher = {"filter": METADATA_NAMESPACE, "path": [{"key": "model"}], "value": value}
-    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": True}}
-
-
 def _file_log(path: PurePath, log_filter: ReadObject, fields: Mapping[str, str]) -> ReadObject:
     return {
         "name": "envoy.access_loggers.file",
