@@ -73,7 +73,8 @@ def _open_page(instance: Instance) -> Generator[None]:
     stream = gateway.getresponse()
 
     def follow() -> None:
-        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        # AttributeError: http.client reads on from a connection that was closed meanwhile.
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
             while stream.read1(65536):
                 pass
 

@@ -55,7 +55,8 @@ def test_run_answers_once_and_leaves_nothing(stack: Stack):
 
 def test_run_takes_a_pipe_and_uses_the_model_that_runs(stack: Stack):
     assert stack.up().code == 0
-    done = stack.bateau("run", "chat", "Repeat this:", stdin="hello")
+    # A small model may go on for as long as it likes, and tests beside it slow it down.
+    done = stack.bateau("run", "chat", "Repeat this:", stdin="hello", timeout_s=300)
     assert done.code == 0, done.err
     assert done.out.strip()
 

@@ -79,7 +79,7 @@ async def test_a_role_has_only_its_rights(site: Served) -> None:
         page = await site.get("/ui/change/edit/chat.yaml")
         assert "It cannot be edited" in page.text
         assert "hf://org" not in page.text, "the text is for those who may change it"
-        assert "/ui/change/edit" not in (await site.get("/ui/services/app/shop")).text
+        assert 'href="/ui/change/edit' not in (await site.get("/ui/services/app/shop")).text
     await site.post("/change/rollback", service="app/shop", to="99")
     assert "there is no revision 99" in words(await site.get("/ui/change"), "notice")
 
