@@ -6,8 +6,8 @@ Source: inotify(7). Linux only.
 
 Invariant: a file that is written, created, moved or removed is reported, also one in a directory that has just been
 created. Held by tests/kit/test_inotify.py::test_whatever_happens_to_a_file_is_reported.
-Refused: the library watchfiles. A thread of it wakes up for each step of its wait, twenty times a second by default; with
-a longer step, each change is reported later.
+Refused: the library watchfiles. A thread of it wakes up for each step of its wait, twenty times a second by default;
+with a longer step, each change is reported later.
 """
 
 import asyncio
