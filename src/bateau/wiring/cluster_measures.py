@@ -8,7 +8,6 @@ Invariant: what the controller does not know is not in the history, not even as 
 tests/wiring/test_cluster_measures.py::test_what_a_controller_does_not_know_is_not_in_its_history.
 """
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -22,12 +21,11 @@ from bateau.wiring.charts import ChartReports
 from bateau.wiring.cluster_view import ClusterView
 from bateau.wiring.measures import measures_path
 from bateau.wiring.paths import Paths
-from bateau.wiring.sampling import PAGE, Sampler, Sources
+from bateau.wiring.sampling import PAGE, Sampler, Sources, end_of_interval
 
 logger = logging.getLogger(__name__)
 
 SERVICES_MAX: Final = 2000  # their history takes about 50 MB of memory, and 20 ms of CPU for each interval
-_AFTER_S: Final = 0.05
 _GATEWAY: Final = "gateway/envoy"
 _NOT_KNOWN: Final = frozenset(each.name for each in (m.ACTIVE, m.CPU, m.MEMORY, m.WAITING))
 
@@ -54,7 +52,7 @@ class ClusterMeasured:
 
     async def sample_on_time(self) -> None:
         """Wait for the end of an interval, and measure it."""
-        await asyncio.sleep(m.INTERVAL_S - self._clock.wall() % m.INTERVAL_S + _AFTER_S)
+        await end_of_interval(self._clock)
         await self.sample()
 
     async def sample(self) -> None:

@@ -117,9 +117,8 @@ class Sampler:
         self.processes = Processes()
 
     async def sample_on_time(self) -> None:
-        """Wait for the end of an interval, and measure it. Intervals end at multiples of 15 seconds of the clock."""
-        now = self._clock.wall()
-        await asyncio.sleep(m.INTERVAL_S - now % m.INTERVAL_S + _AFTER_S)
+        """Wait for the end of an interval, and measure it."""
+        await end_of_interval(self._clock)
         await self.sample()
 
     async def sample(self) -> None:
@@ -203,6 +202,11 @@ class Sampler:
             service: row[m.MEMORY.name] for service, row in rows.items() if m.MEMORY.name in row
         }
         self.processes.cpu_s = {service: used for service, used in self.processes.cpu_s.items() if service in rows}
+
+
+async def end_of_interval(clock: Clock) -> None:
+    """Wait for the end of an interval. Intervals end at multiples of 15 seconds of the clock."""
+    await asyncio.sleep(m.INTERVAL_S - clock.wall() % m.INTERVAL_S + _AFTER_S)
 
 
 async def _soon(found: Callable[[], T]) -> T:
