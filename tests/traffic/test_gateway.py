@@ -18,7 +18,8 @@ import pytest
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.kit.certificates import Issued, issue
 from bateau.traffic.envoy.admin import EnvoyAdmin
-from bateau.traffic.envoy.gateway import GatewayPlane, Identity
+from bateau.traffic.envoy.fresh_tls import Identity
+from bateau.traffic.envoy.gateway import GatewayPlane
 from bateau.traffic.envoy.resources import CLUSTER
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.gateway import drain, envoy_command

@@ -14,6 +14,7 @@ import errno
 import json
 
 import aiohttp
+from grpclib.encoding.base import CodecBase
 
 from bateau.domain.process import ProbeTarget
 from bateau.kit.json_value import is_object
@@ -42,7 +43,7 @@ class NetworkProber:
                     return await _ask_http(target)
                 if target.kind == "tcp":
                     return await _ask_tcp(target)
-                return await _ask_grpc(target, timeout_s)
+                return await _ask_grpc(target)
         except TimeoutError:
             return f"{NO_ANSWER} within {timeout_s:g} s"
         except OSError as error:
@@ -94,30 +95,43 @@ async def _ask_tcp(target: ProbeTarget) -> str | None:
     return None
 
 
-async def _ask_grpc(target: ProbeTarget, timeout_s: float) -> str | None:
+async def _ask_grpc(target: ProbeTarget) -> str | None:
     """Request the health of the whole server, as in the gRPC health checking protocol (service name "")."""
-    import grpc.aio  # slow to import, and most probes do not need it
+    from grpclib.client import Channel, UnaryUnaryMethod  # slow to import, and most probes do not need it
+    from grpclib.const import Status
+    from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-    address = f"unix:{target.address}" if _is_path(target.address) else target.address
-    options = (
-        # A separate channel: in the shared pool it would inherit the back-off of the last refused connection.
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_http_proxy", 0),
-        # gRPC's name for the connect timeout, 20 s by default: it would keep trying a silent server after the probe.
-        ("grpc.min_reconnect_backoff_ms", max(1, round(timeout_s * 1000))),
-    )
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
-        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GRPC_HEALTH_METHOD)
-        try:
-            answer = await check(b"")
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                return await _ask_tcp(target) or "closed the connection without an answer"
-            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return "does not implement the gRPC health service (grpc.health.v1.Health)"
-            return _one_line(f"answered {error.code().name}: {error.details() or ''}")
+    if _is_path(target.address):
+        channel = Channel(path=target.address, codec=_Bytes())
+    else:
+        channel = Channel(*_host_and_port(target.address), codec=_Bytes())
+    check = UnaryUnaryMethod(channel, GRPC_HEALTH_METHOD, bytes, bytes)
+    try:
+        answer = await check(b"")
+    except StreamTerminatedError:
+        return "closed the connection without an answer"
+    except GRPCError as error:
+        if error.status is Status.UNIMPLEMENTED:
+            return "does not implement the gRPC health service (grpc.health.v1.Health)"
+        return _one_line(f"answered {error.status.name}: {error.message or ''}")
+    finally:
+        channel.close()
     status = answer[1] if len(answer) > 1 and answer[0] == 0x08 else 0  # noqa: PLR2004 - key of field 1, varint
     return None if status == GRPC_SERVING else f"answered {GRPC_STATUSES.get(status, f'status {status}')}"
+
+
+class _Bytes(CodecBase):
+    """Messages as they are sent."""
+
+    @property
+    def __content_subtype__(self) -> str:
+        return "proto"
+
+    def encode(self, message: bytes, message_type: type[bytes]) -> bytes:  # noqa: ARG002 - as in grpclib
+        return message
+
+    def decode(self, data: bytes, message_type: type[bytes]) -> bytes:  # noqa: ARG002 - as in grpclib
+        return data
 
 
 def _is_path(address: str) -> bool:

@@ -19,7 +19,8 @@ from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import ClusterError, bug
 from bateau.ports.clock import Clock
-from bateau.traffic.envoy.gateway import GatewayPlane, Identity
+from bateau.traffic.envoy.fresh_tls import Identity
+from bateau.traffic.envoy.gateway import GatewayPlane
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.gateway_certificates import GatewayCertificates
 

@@ -14,11 +14,9 @@ tests/traffic/test_control_channel.py::test_an_idle_channel_stays_open.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any
 
-import grpc
-import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2 as _discovery_pb2
 
 from bateau.traffic.envoy.asked import METHOD as ASKED_METHOD
@@ -26,6 +24,7 @@ from bateau.traffic.envoy.asked import Asked
 from bateau.traffic.envoy.delta import Subscriber
 from bateau.traffic.envoy.doors import Door
 from bateau.traffic.envoy.resources import Resources
+from bateau.traffic.envoy.streams import StreamServer
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +32,6 @@ logger = logging.getLogger(__name__)
 discovery_pb2: Any = _discovery_pb2
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-# A stopped process keeps its socket open. Without an answer to a ping within this time, it counts as gone.
-_KEEPALIVE_MS = 10_000
-# Envoy pings every 5 s. gRPC ends a connection that pings more often than it allows, by default every 5 minutes.
-_PINGS_MS = 1000
 _REOPEN_S = 1.0
 
 
@@ -62,7 +57,7 @@ class AdsServer:
         self._draining: Collection[str] = ()
         self._streams: list[_Stream] = []
         self.asked = Asked(on_change)
-        self._server: grpc.aio.Server | None = None
+        self._server: StreamServer | None = None
 
     @property
     def subscribers(self) -> Iterator[Subscriber]:
@@ -96,27 +91,13 @@ class AdsServer:
         return self._server is not None and self._door.is_lost
 
     async def open(self) -> None:
-        """Open the door. Raises OSError or RuntimeError."""
-        server = grpc.aio.server(
-            options=[
-                ("grpc.so_reuseport", 0),
-                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-                ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
-                ("grpc.http2.max_pings_without_data", 0),
-                ("grpc.http2.min_ping_interval_without_data_ms", _PINGS_MS),
-            ]
+        """Open the door. Raises OSError."""
+        server = StreamServer(
+            {_METHOD: self._serve, ASKED_METHOD: self.asked.serve},
+            request=discovery_pb2.DeltaDiscoveryRequest,
+            response=discovery_pb2.DeltaDiscoveryResponse,
         )
-        for path, serve in ((_METHOD, self._serve), (ASKED_METHOD, self.asked.serve)):
-            handler: Any = grpc.stream_stream_rpc_method_handler(
-                serve,
-                request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
-                response_serializer=discovery_pb2.DeltaDiscoveryResponse.SerializeToString,
-            )
-            service, method = path.strip("/").split("/")
-            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-        self._door.add_to(server)
-        await server.start()
-        self._door.opened()
+        await self._door.open(server)
         self._server = server
 
     async def keep_open(self) -> None:
@@ -125,7 +106,7 @@ class AdsServer:
         while True:
             try:
                 return await self.open()
-            except (OSError, RuntimeError) as error:
+            except OSError as error:
                 if str(error) != says:
                     logger.error("the gateway's control channel cannot be opened, and Bateau tries again: %s", error)
                 says = str(error)
@@ -138,11 +119,11 @@ class AdsServer:
                 stream.ended = True
                 stream.changed.set()
             self.asked.end()
-            await self._server.stop(grace=1.0)
+            await self._server.stop()
             self._server = None
             self._door.closed()
 
-    async def _serve(self, requests: AsyncIterator[Any], _context: object) -> AsyncIterator[Any]:
+    async def _serve(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
         stream = _Stream(Subscriber(self._resources, draining=self._draining, replaced_before=self._replaced_before()))
         self._streams.append(stream)
         reader = asyncio.create_task(self._read(stream, requests))
@@ -163,8 +144,6 @@ class AdsServer:
                 stream.subscriber.receive(request)
                 stream.changed.set()
                 self._on_change()
-        except grpc.RpcError:
-            pass  # the Envoy is gone
         except Exception:
             # A bug here ends the stream of one Envoy only. It reconnects and gets the resources that it lacks.
             logger.exception("the control channel of one gateway is reopened: this is a bug in bateau")

@@ -10,10 +10,8 @@ tests/traffic/test_sleep.py::test_a_model_that_was_waited_for_stays_through_a_re
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
-
-import grpc
 
 from bateau.traffic.envoy.clusters import generation_of
 from bateau.traffic.envoy.delta import response
@@ -65,7 +63,7 @@ class Asked:
             stream.ended = True
             stream.changed.set()
 
-    async def serve(self, requests: AsyncIterator[Any], _context: object) -> AsyncIterator[Any]:
+    async def serve(self, requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
         """Serve one Envoy."""
         stream, nonce = _Stream(), 0
         self._streams.append(stream)
@@ -103,8 +101,6 @@ class Asked:
                 stream.names -= set(request.resource_names_unsubscribe)
                 stream.changed.set()
                 self._on_change()
-        except grpc.RpcError:
-            pass  # the Envoy is gone
         except Exception:
             # A bug here ends the stream of one Envoy only. It reconnects and asks again.
             logger.exception("a gateway asks again for the models that it waits for: this is a bug in bateau")

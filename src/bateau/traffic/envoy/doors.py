@@ -6,22 +6,19 @@ Invariant: nobody without a certificate of this installation gets any resource. 
 tests/traffic/test_gateway.py::test_only_a_gateway_with_its_certificate_is_let_in.
 """
 
+import socket
+import ssl
 from pathlib import Path
 from typing import Protocol
 
-import grpc
-import grpc.aio
+import grpclib.server
 
 
 class Door(Protocol):
     """An address of a gRPC server."""
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Let a server listen here, once it is started. Raises OSError or RuntimeError."""
-        ...
-
-    def opened(self) -> None:
-        """Finish when the server listens. Raises OSError."""
+    async def open(self, server: grpclib.server.Server) -> None:
+        """Let a server listen here. Raises OSError."""
         ...
 
     def closed(self) -> None:
@@ -37,42 +34,43 @@ class Door(Protocol):
 class UnixDoor:
     """A unix socket that only its user can open."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Let a server listen on the socket; a former one is removed."""
-        self._socket.unlink(missing_ok=True)
-        server.add_insecure_port(f"unix:{self._socket}")
-
-    def opened(self) -> None:
-        """Let only its user open it."""
-        self._socket.chmod(0o600)
+    async def open(self, server: grpclib.server.Server) -> None:
+        """Let a server listen on the socket; a former one is removed. Raises OSError."""
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            listener.bind(str(self._path))
+            # Nobody can connect before the server listens.
+            self._path.chmod(0o600)
+            await server.start(sock=listener)
+        except BaseException:
+            listener.close()
+            raise
 
     def closed(self) -> None:
         """Remove the socket."""
-        self._socket.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
     @property
     def is_lost(self) -> bool:
         """Whether another program has removed the socket."""
-        return not self._socket.exists()
+        return not self._path.exists()
 
 
 class TlsDoor:
-    """A TCP port. Both sides show a certificate of the installation's own authority."""
+    """A TCP port, HOST:PORT. Both sides show a certificate of the installation's own authority."""
 
-    def __init__(self, address: str, credentials: grpc.ServerCredentials) -> None:
+    def __init__(self, address: str, context: ssl.SSLContext) -> None:
         self._address = address
-        self._credentials = credentials
+        self._context = context
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Let a server listen on the port."""
-        if server.add_secure_port(self._address, self._credentials) == 0:
-            raise OSError(f"cannot listen on {self._address}")
-
-    def opened(self) -> None:
-        """Nothing remains to be done."""
+    async def open(self, server: grpclib.server.Server) -> None:
+        """Let a server listen on the port. Raises OSError."""
+        host, _, port = self._address.rpartition(":")
+        await server.start(host.strip("[]"), int(port), ssl=self._context)
 
     def closed(self) -> None:
         """Nothing is left."""

@@ -15,11 +15,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import grpc
 from google.protobuf.json_format import ParseError
 
 from bateau.domain.api_key import ApiKey
@@ -30,6 +28,7 @@ from bateau.domain.system_names import GATEWAY_PORT
 from bateau.traffic.envoy.ads import AdsServer
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.doors import TlsDoor
+from bateau.traffic.envoy.fresh_tls import Identity, fresh_context
 from bateau.traffic.envoy.listener import FrontSettings
 from bateau.traffic.envoy.resources import ResourceBuilder
 
@@ -37,15 +36,6 @@ logger = logging.getLogger(__name__)
 
 # In the pods of the gateways, whose NetworkPolicy decides who connects.
 LISTEN: Final = ("0.0.0.0", GATEWAY_PORT)  # noqa: S104
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """A server's certificate and key, and the authorities whose clients it accepts, all as PEM."""
-
-    certificate: bytes
-    key: bytes
-    authorities: bytes
 
 
 class GatewayPlane:
@@ -79,7 +69,7 @@ class GatewayPlane:
             raise ControlError(
                 f"{binary} cannot be the gateway: {error}", hint="the gateway needs Envoy 1.40 or newer"
             ) from error
-        self._ads = AdsServer(TlsDoor(address, _credentials(identity)), on_change=self._look)
+        self._ads = AdsServer(TlsDoor(address, fresh_context(identity)), on_change=self._look)
         self._state = PlaneState(accepted=False, rejected={}, load=None)
         self._failed: dict[str, str] = {}
         self._wakes: list[Callable[[], None]] = []
@@ -148,13 +138,3 @@ class GatewayPlane:
         if before != self._state:
             for wake in self._wakes:
                 wake()
-
-
-def _credentials(identity: Callable[[], Identity]) -> grpc.ServerCredentials:
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        now = identity()
-        return grpc.ssl_server_certificate_configuration(
-            [(now.key, now.certificate)], root_certificates=now.authorities
-        )
-
-    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
