@@ -36,7 +36,7 @@ from bench.wrk import Load, Round, ask
 FULL, TRIAL = Extent(rounds=5, seconds=4), Extent(rounds=1, seconds=2)
 STREAMS = 8  # LiteLLM keeps pace with so many on a slow core
 _STREAM_S = EVENTS / EVENTS_PER_S
-_ANSWER = json.dumps(
+ANSWER = json.dumps(
     {
         "id": "x",
         "object": "chat.completion",
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         sys.exit("wrk is not installed: apt-get install wrk")
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
         folder, port = Path(name), free_port()
-        with _ended(plain_proxies.answering_envoy(folder, port, _ANSWER)):
+        with _ended(plain_proxies.answering_envoy(folder, port, ANSWER)):
             asyncio.run(_short_answers(folder / "short", port, size))
         with _ended(subprocess.Popen([sys.executable, "-m", "bench.event_stream", str(port)])):
             asyncio.run(_streams(folder / "streams", port, size))

@@ -1,6 +1,6 @@
 """Peers of the gateway, each with one thread for requests: Envoy that only forwards, nginx, haproxy and LiteLLM.
 
-Used by bench.contenders and bench.chain.
+Used by bench.contenders, bench.chain and bench.instructions.
 
 Invariant: each is configured as its documentation says for fast proxying: connections to the upstream are kept, answers
 are not buffered, and nothing is logged.
@@ -79,8 +79,13 @@ general_settings: {{master_key: "{secret}"}}
 
 def envoy(folder: Path, port: int, upstream: int) -> subprocess.Popen[bytes]:
     """Start an Envoy that only forwards."""
+    return _envoy(folder, forwarding(port, upstream))
+
+
+def forwarding(port: int, upstream: int) -> dict[str, Any]:
+    """Return the configuration of an Envoy that only forwards."""
     route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream", "timeout": "0s"}}
-    return _envoy(folder, _static(port, route, clusters=[_cluster(upstream)]))
+    return _static(port, route, clusters=[_cluster(upstream)])
 
 
 def answering_envoy(folder: Path, port: int, answer: str) -> subprocess.Popen[bytes]:

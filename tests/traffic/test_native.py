@@ -17,6 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from bateau.domain.api_key import ApiKey
+from bateau.observe.metrics import samples
 from bateau.store.ledger import Ledger
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.gate import EXCEPTIONS, Gate, gate_filter, refused_in
@@ -387,3 +388,38 @@ async def test_what_is_refused_is_read_back_from_the_file() -> None:
     assert refused_in(content) == refused
     for damaged in ("", "{}", "[]", '{"resources": []}', content.replace("refused", "other")):
         assert refused_in(damaged) == {}
+
+
+async def test_counts_of_requests_survive_a_change_of_the_keys(keyed: Gateway) -> None:
+    """Envoy forgets a counter that no configuration of the filter has, and each change of the keys is a new one."""
+    headers = bearer(keyed, "counts")
+    await known(keyed, headers)
+
+    async def counts() -> dict[str, float]:
+        text = await keyed.admin.text("/stats/prometheus") or ""
+        return {
+            f"{name} {labels}": float(value)
+            for name, labels, value in samples(text)
+            if labels.get("route") == "chat" and name.startswith("envoy_bateau_")
+        }
+
+    before = await counts()
+    assert (await keyed.ask("POST", CHAT, json=ASK, headers=headers)).status == 200
+
+    async def counted() -> dict[str, float] | None:
+        found = await counts()
+        return found if sum(found.values()) > sum(before.values()) else None
+
+    asked = await eventually(counted)
+    assert {name.split()[0].removeprefix("envoy_bateau_") for name in asked} == {
+        "requests",
+        *(
+            f"{time}_{part}"
+            for time in ("request_duration", "time_to_first_token")
+            for part in ("bucket", "sum", "count")
+        ),
+    }
+    for name in ("more", "and-more"):  # each replaces the configuration before it
+        await known(keyed, bearer(keyed, name))
+        await asyncio.sleep(0.2)
+    assert await counts() == asked

@@ -53,6 +53,19 @@ pub struct Header {
     pub value: Buf,
 }
 
+/// Times of a request: when it began, in nanoseconds since the epoch, and how long after that its last byte was sent and
+/// bytes of its replica's and of its client's connection came and went, in nanoseconds; -1 for what was not.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Timing {
+    /// When it began.
+    pub began: i64,
+    /// After how long it was complete.
+    pub complete: i64,
+    /// The others.
+    pub bytes: [i64; 6],
+}
+
 pub const REQUEST_HEADERS: u32 = 0;
 pub const RESPONSE_HEADERS: u32 = 2;
 
@@ -104,8 +117,12 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_access_logger_get_header_value(l: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
     pub fn envoy_dynamic_module_callback_access_logger_get_route_name(l: Ptr, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_access_logger_get_upstream_host(l: Ptr, out: *mut Buf) -> bool;
-    pub fn envoy_dynamic_module_callback_http_filter_config_define_histogram(c: Ptr, name: Buf, labels: *const Buf, count: usize, id: *mut usize) -> u32;
-    pub fn envoy_dynamic_module_callback_http_filter_record_histogram_value(f: Ptr, id: usize, labels: *const Buf, count: usize, value: u64) -> u32;
+    pub fn envoy_dynamic_module_callback_access_logger_get_attribute_int(l: Ptr, id: u32, out: *mut u64) -> bool;
+    pub fn envoy_dynamic_module_callback_access_logger_get_timing_info(l: Ptr, out: *mut Timing);
+    pub fn envoy_dynamic_module_callback_http_filter_config_increment_counter(c: Ptr, id: usize, labels: *const Buf, count: usize, by: u64) -> u32;
+    pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(c: Ptr) -> Ptr;
+    pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(s: Ptr, event: u64);
+    pub fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(s: Ptr);
     pub fn envoy_dynamic_module_callback_http_filter_increment_counter(f: Ptr, id: usize, labels: *const Buf, count: usize, by: u64) -> u32;
     pub fn envoy_dynamic_module_callback_lb_get_hosts_count(lb: Ptr, priority: u32) -> usize;
     pub fn envoy_dynamic_module_callback_lb_get_healthy_hosts_count(lb: Ptr, priority: u32) -> usize;

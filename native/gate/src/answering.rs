@@ -1,6 +1,7 @@
 //! The answer to a request, and its line in the ledger.
 
 use super::*;
+use crate::counts;
 use crate::envoy::status_of;
 
 /// The headers of an answer that matter here.
@@ -37,8 +38,8 @@ impl Stream {
         self.error = (!end && !self.is_local && self.may_mend(http, &told)).then(Vec::new);
         if let Some((limit, left)) = self.left {
             let tell = if told.limits { Http::set } else { Http::add };
-            for (name, value) in rates::headers(limit, left) {
-                tell(http, RESPONSE_HEADERS, name, &value);
+            for (name, value) in rates::Told::of(limit, left).headers() {
+                tell(http, RESPONSE_HEADERS, name, value);
             }
         }
         self.error.is_some()
@@ -146,7 +147,7 @@ impl Stream {
             && let Some(route) = http.text(ROUTE_NAME)
         {
             let milliseconds = first_byte_ns.saturating_sub(self.began_ns) / 1_000_000;
-            http.record(counters.first_token, route, milliseconds);
+            counts::first_token(route, milliseconds);
         }
         let (written, lost) = self.config.ledger.as_ref().map_or((0, 0), |ledger| ledger.new_lines());
         for (counter, by) in

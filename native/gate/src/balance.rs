@@ -4,7 +4,8 @@
 //! only the conversations that it gets or had. No replica gets more than one and a half times its share of the requests
 //! in flight that way: then the next replica in that order is asked.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use crate::mix::Mix;
+use std::hash::{Hash, Hasher};
 
 /// A replica that may get a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub fn is_compared(request: &[u8]) -> bool {
 
 /// A number that is the same for equal texts.
 pub fn number_of(text: &[u8]) -> u64 {
-    let mut number = DefaultHasher::new();
+    let mut number = Mix::default();
     text.hash(&mut number);
     number.finish()
 }

@@ -3,7 +3,7 @@
 //! Envoy calls this as an access log of its router, when a connection to the replica is ready.
 
 use crate::clock;
-use crate::envoy::{self, Sent};
+use crate::envoy::{self, Logged};
 use crate::ledger::Ledger;
 use crate::line::{self, Began};
 use crate::path::without_query;
@@ -57,7 +57,7 @@ impl Begun {
     }
 
     /// A request was sent to a replica.
-    pub fn sent(&self, request: Sent) {
+    pub fn sent(&self, request: Logged) {
         let Some(ledger) = &self.ledger else { return };
         let path = without_query(request.header(b":path").unwrap_or_default());
         if !self.paths.iter().any(|each| each.as_bytes() == path) {

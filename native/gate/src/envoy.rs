@@ -177,29 +177,6 @@ impl Http {
         // SAFETY: the counter has no labels.
         unsafe { envoy_dynamic_module_callback_http_filter_increment_counter(self.0, counter, std::ptr::null(), 0, by) };
     }
-
-    /// Add a value to a histogram that `define_histogram` has made for the configuration of this request.
-    pub fn record(self, histogram: usize, label: &[u8], value: u64) {
-        let label = Buf::of(label);
-        // SAFETY: the histogram has one label, and Envoy copies its text.
-        unsafe { envoy_dynamic_module_callback_http_filter_record_histogram_value(self.0, histogram, &label, 1, value) };
-    }
-}
-
-/// Make a histogram of a configuration with one label; None if Envoy does not want one.
-pub fn define_histogram(config: Ptr, name: &str, label: &str) -> Option<usize> {
-    let (mut id, label) = (0, Buf::of(label.as_bytes()));
-    // SAFETY: `config` is what the hook was called with; Envoy copies both texts.
-    let refused = unsafe {
-        envoy_dynamic_module_callback_http_filter_config_define_histogram(
-            config,
-            Buf::of(name.as_bytes()),
-            &label,
-            1,
-            &mut id,
-        )
-    };
-    (refused == 0).then_some(id)
 }
 
 /// The number of a status; 0 if it is none.
@@ -207,14 +184,30 @@ pub fn status_of(text: &[u8]) -> u64 {
     std::str::from_utf8(text).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// A request that was sent to a replica, while the access log of the router hears of it.
+/// A request, while an access log hears of it: that of the router, or that of a listener.
 #[derive(Clone, Copy)]
-pub struct Sent(Ptr);
+pub struct Logged(Ptr);
 
-impl Sent {
+impl Logged {
     /// The request of a pointer that a hook was called with.
-    pub fn of(pointer: Ptr) -> Sent {
-        Sent(pointer)
+    pub fn of(pointer: Ptr) -> Logged {
+        Logged(pointer)
+    }
+
+    /// The status of its answer; 0 if it has none.
+    pub fn status(self) -> u64 {
+        let mut found = 0;
+        // SAFETY: Envoy writes one number.
+        unsafe { envoy_dynamic_module_callback_access_logger_get_attribute_int(self.0, RESPONSE_CODE, &mut found) };
+        found
+    }
+
+    /// How long it took, in milliseconds; None while it has not ended.
+    pub fn duration_ms(self) -> Option<u64> {
+        let mut timing = Timing { began: 0, complete: -1, bytes: [-1; 6] };
+        // SAFETY: Envoy writes one `Timing`.
+        unsafe { envoy_dynamic_module_callback_access_logger_get_timing_info(self.0, &mut timing) };
+        Some(u64::try_from(timing.complete).ok()? / 1_000_000)
     }
 
     /// The first value of a header.
@@ -251,20 +244,78 @@ impl Sent {
     }
 }
 
-/// Make a counter of a configuration; None if Envoy does not want one.
-pub fn define_counter(config: Ptr, name: &str) -> Option<usize> {
-    let mut id = 0;
-    // SAFETY: `config` is what the hook was called with; the counter has no labels.
-    let refused = unsafe {
-        envoy_dynamic_module_callback_http_filter_config_define_counter(
-            config,
-            Buf::of(name.as_bytes()),
-            std::ptr::null(),
-            0,
-            &mut id,
-        )
-    };
-    (refused == 0).then_some(id)
+/// A configuration in Envoy, while a hook for it runs on the main thread.
+#[derive(Clone, Copy)]
+pub struct Settings(Ptr);
+
+impl Settings {
+    /// The configuration of a pointer that a hook was called with.
+    pub fn of(pointer: Ptr) -> Settings {
+        Settings(pointer)
+    }
+
+    /// Make a counter with some labels, while the configuration begins; None if Envoy does not want one.
+    pub fn define_counter(self, name: &str, labels: &[&str]) -> Option<usize> {
+        let (mut id, labels) = (0, labels.iter().map(|label| Buf::of(label.as_bytes())).collect::<Vec<_>>());
+        // SAFETY: Envoy copies all texts.
+        let refused = unsafe {
+            envoy_dynamic_module_callback_http_filter_config_define_counter(
+                self.0,
+                Buf::of(name.as_bytes()),
+                labels.as_ptr(),
+                labels.len(),
+                &mut id,
+            )
+        };
+        (refused == 0).then_some(id)
+    }
+
+    /// Add to a counter that `define_counter` has made with as many labels.
+    pub fn count(self, counter: usize, values: &[&[u8]], by: u64) {
+        let values: Vec<_> = values.iter().map(|value| Buf::of(value)).collect();
+        // SAFETY: Envoy copies the texts.
+        unsafe {
+            envoy_dynamic_module_callback_http_filter_config_increment_counter(
+                self.0,
+                counter,
+                values.as_ptr(),
+                values.len(),
+                by,
+            )
+        };
+    }
+
+    /// What can have the main thread call the hook for scheduled events, from any thread.
+    pub fn scheduler(self) -> Scheduler {
+        // SAFETY: there is nothing to promise.
+        Scheduler(unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_new(self.0) })
+    }
+}
+
+/// See `Settings::scheduler`.
+pub struct Scheduler(Ptr);
+
+// SAFETY: Envoy makes it for other threads than the main one.
+unsafe impl Send for Scheduler {}
+
+impl Scheduler {
+    /// Have the hook called.
+    pub fn schedule(&self) {
+        // SAFETY: it was not given back yet. Envoy calls nothing for a configuration that has ended.
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.0, 0) }
+    }
+
+    /// A name of it, which no other one has at the same time.
+    pub fn id(&self) -> usize {
+        self.0.addr()
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        // SAFETY: it is given back once.
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.0) }
+    }
 }
 
 /// Whether Envoy only checks a configuration.

@@ -248,7 +248,7 @@ impl Stream {
         }
         let mut headers = Vec::new();
         if let Some((limit, left)) = self.left {
-            headers.extend(rates::headers(limit, left));
+            headers.extend(rates::Told::of(limit, left).headers().map(|(name, value)| (name, value.to_vec())));
             if self.is_rate_limited {
                 headers.push((b"retry-after", rates::retry_after(left)));
             }

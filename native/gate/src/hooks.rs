@@ -7,7 +7,8 @@ use crate::admission::Refusal;
 use crate::barrier::guarded;
 use crate::begun::Begun;
 use crate::config::Config;
-use crate::envoy::{self, Http, Sent};
+use crate::counts;
+use crate::envoy::{self, Http, Logged, Settings};
 use crate::filter::{Step, Stream};
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const u8 {
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(config: Ptr, _name: Buf, text: Buf) -> Ptr {
     let read = || {
         // SAFETY: Envoy has the text until this hook ends.
-        match Config::read(config, unsafe { text.bytes() }) {
+        match Config::read(Settings::of(config), unsafe { text.bytes() }) {
             Ok(found) => Box::into_raw(Box::new(Arc::new(found))).cast(),
             Err(error) => {
                 envoy::log(LOG_ERROR, &format!("bateau_gate: the configuration cannot be used: {error}"));
@@ -58,7 +59,15 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(config: Ptr,
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(pointer: Ptr) {
     // SAFETY: the pointer comes from the hook above, and Envoy gives it back once.
     let config = unsafe { Box::from_raw(pointer.cast::<Arc<Config>>()) };
-    guarded(|| config.settle(), || ());
+    guarded(|| config.end(), || ());
+}
+
+/// The main thread has time for what `counts` has scheduled.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(settings: Ptr, config: Ptr, _event: u64) {
+    // SAFETY: the pointer comes from the hook for configurations.
+    let config = unsafe { &*config.cast::<Arc<Config>>() };
+    guarded(|| config.give_counts(Settings::of(settings)), || ());
 }
 
 #[unsafe(no_mangle)]
@@ -136,11 +145,39 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(f: Ptr,
     guarded(|| unsafe { stream(pointer) }.complete(Http::of(f)), || ());
 }
 
+/// An access log.
+enum Log {
+    /// That of the router.
+    Begun(Begun),
+    /// That of a listener, which counts.
+    Requests,
+}
+
+impl Log {
+    /// Read the configuration of a log. An error says what is wrong with it.
+    fn read(name: &[u8], text: &[u8]) -> Result<Log, String> {
+        match name {
+            b"bateau.requests" => Ok(Log::Requests),
+            _ => Begun::read(text).map(Log::Begun),
+        }
+    }
+
+    fn hear(&self, request: Logged) {
+        match self {
+            Log::Begun(begun) => begun.sent(request),
+            Log::Requests => {
+                let route = request.route().unwrap_or_default();
+                counts::request(route, request.status(), request.duration_ms().unwrap_or_default());
+            }
+        }
+    }
+}
+
 #[unsafe(no_mangle)]
-unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_new(_config: Ptr, _name: Buf, text: Buf) -> Ptr {
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_new(_config: Ptr, name: Buf, text: Buf) -> Ptr {
     let read = || {
-        // SAFETY: Envoy has the text until this hook ends.
-        match Begun::read(unsafe { text.bytes() }) {
+        // SAFETY: Envoy has both texts until this hook ends.
+        match unsafe { Log::read(name.bytes(), text.bytes()) } {
             Ok(found) => Arc::into_raw(Arc::new(found)).cast_mut().cast(),
             Err(error) => {
                 envoy::log(LOG_ERROR, &format!("bateau_gate: the configuration of a log cannot be used: {error}"));
@@ -154,28 +191,28 @@ unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_new(_config: P
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(pointer: Ptr) {
     // SAFETY: the pointer comes from the hook above, and Envoy gives it back once.
-    guarded(|| drop(unsafe { Arc::from_raw(pointer.cast::<Begun>()) }), || ());
+    guarded(|| drop(unsafe { Arc::from_raw(pointer.cast::<Log>()) }), || ());
 }
 
 /// Each worker has a log of its own; all share the configuration.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_access_logger_new(config: Ptr, _logger: Ptr) -> Ptr {
     // SAFETY: the pointer comes from the hook for configurations, which has not got it back yet.
-    unsafe { Arc::increment_strong_count(config.cast::<Begun>()) };
+    unsafe { Arc::increment_strong_count(config.cast::<Log>()) };
     config
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_access_logger_destroy(pointer: Ptr) {
     // SAFETY: as for the configuration; each log has counted itself.
-    guarded(|| drop(unsafe { Arc::from_raw(pointer.cast::<Begun>()) }), || ());
+    guarded(|| drop(unsafe { Arc::from_raw(pointer.cast::<Log>()) }), || ());
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_access_logger_log(logger: Ptr, pointer: Ptr, _kind: u32) {
     // SAFETY: the pointer comes from the hook for new logs.
-    let begun = unsafe { &*pointer.cast::<Begun>() };
-    guarded(|| begun.sent(Sent::of(logger)), || ());
+    let log = unsafe { &*pointer.cast::<Log>() };
+    guarded(|| log.hear(Logged::of(logger)), || ());
 }
 
 /// Envoy looks for every hook when it loads a library. These are never called, because nothing asks for it.
@@ -197,7 +234,6 @@ unused! {
     envoy_dynamic_module_on_http_filter_http_stream_complete(Ptr, Ptr, u64);
     envoy_dynamic_module_on_http_filter_http_stream_reset(Ptr, Ptr, u64, u32);
     envoy_dynamic_module_on_http_filter_scheduled(Ptr, Ptr, u64);
-    envoy_dynamic_module_on_http_filter_config_scheduled(Ptr, Ptr, u64);
     envoy_dynamic_module_on_http_filter_config_http_callout_done(Ptr, Ptr, u64, u32, Ptr, usize, Ptr, usize);
     envoy_dynamic_module_on_http_filter_config_http_stream_headers(Ptr, Ptr, u64, Ptr, usize, bool);
     envoy_dynamic_module_on_http_filter_config_http_stream_data(Ptr, Ptr, u64, Ptr, usize, bool);

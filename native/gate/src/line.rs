@@ -6,6 +6,13 @@ use crate::plain::{is_plain, plain_until};
 use crate::usage::Answer;
 use std::io::Write;
 
+/// The name of a field, and what is around it.
+macro_rules! field {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// The format of a line, as the reader of the ledger knows it.
 const FORMAT: &str = "1";
 /// The format of a line about a request that was sent to a replica.
@@ -70,14 +77,16 @@ pub struct Began<'a> {
 /// Write a line about a request that was sent to a replica.
 pub fn write_begun(out: &mut Vec<u8>, began: &Began<'_>) {
     begin(out, BEGUN_FORMAT, began.at_ms, began.id);
-    for (name, value) in [("key", began.key), ("model", began.model), ("replica", began.replica)] {
+    for (name, value) in
+        [(field!("key"), began.key), (field!("model"), began.model), (field!("replica"), began.replica)]
+    {
         if let Some(value) = value {
             text(out, name, value);
         }
     }
-    text(out, "path", began.path);
+    text(out, field!("path"), began.path);
     if let Some(bytes_in) = began.bytes_in {
-        text(out, "bytes_in", bytes_in);
+        text(out, field!("bytes_in"), bytes_in);
     }
     out.extend_from_slice(b"}\n");
 }
@@ -94,54 +103,55 @@ fn begin(out: &mut Vec<u8>, format: &str, at_ms: u64, id: &[u8]) {
         out.push(b'0' + (at_ms % 1_000 / unit % 10) as u8);
     }
     out.push(b'"');
-    text(out, "id", id);
+    text(out, field!("id"), id);
 }
 
 /// Write a line, with what the answer has said.
 pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&Answer>) {
     begin(out, FORMAT, facts.at_ms, facts.id);
     if let Some(key) = facts.key {
-        text(out, "key", key);
+        text(out, field!("key"), key);
     }
     if let Some(owner) = facts.owner {
-        text(out, "owner", owner);
+        text(out, field!("owner"), owner);
     }
     if let Some(route) = http.text(abi::ROUTE_NAME) {
-        text(out, "model", route);
+        text(out, field!("model"), route);
     }
     if let Some(replica) = http.metadata(abi::METADATA_HOST, "bateau", "replica") {
-        text(out, "replica", replica);
+        text(out, field!("replica"), replica);
     }
-    text(out, "method", facts.method);
-    text(out, "path", facts.path);
+    text(out, field!("method"), facts.method);
+    text(out, field!("path"), facts.path);
     if !facts.traceparent.is_empty() {
-        text(out, "traceparent", facts.traceparent);
+        text(out, field!("traceparent"), facts.traceparent);
     }
-    number(out, "status", http.number(abi::RESPONSE_CODE).unwrap_or(0));
+    number(out, field!("status"), http.number(abi::RESPONSE_CODE).unwrap_or(0));
     let flags = http.number(abi::RESPONSE_FLAGS).unwrap_or(0) | if facts.is_rate_limited { RATE_LIMITED } else { 0 };
     put_flags(out, flags);
     if let Some(details) = http.text(abi::RESPONSE_CODE_DETAILS) {
-        text(out, "details", details);
+        text(out, field!("details"), details);
     }
-    number(out, "attempts", http.number(abi::ATTEMPT_COUNT).unwrap_or(0));
-    number(out, "duration_ms", facts.duration_ms);
+    number(out, field!("attempts"), http.number(abi::ATTEMPT_COUNT).unwrap_or(0));
+    number(out, field!("duration_ms"), facts.duration_ms);
     if let Some(first_byte) = facts.first_byte_ms {
-        number(out, "first_byte_ms", first_byte);
+        number(out, field!("first_byte_ms"), first_byte);
     }
-    number(out, "bytes_in", facts.bytes_in);
-    number(out, "bytes_out", http.number(abi::RESPONSE_SIZE).unwrap_or(facts.bytes_out));
+    number(out, field!("bytes_in"), facts.bytes_in);
+    number(out, field!("bytes_out"), http.number(abi::RESPONSE_SIZE).unwrap_or(facts.bytes_out));
     if let Some(by) = facts.balanced_by {
-        text(out, "balanced_by", by.as_bytes());
+        text(out, field!("balanced_by"), by.as_bytes());
     }
     if let Some(answer) = answer {
         for (name, count) in answer.said().counts() {
-            number(out, name, count);
+            name_of(out, name);
+            digits(out, count);
         }
         if let Some(events) = answer.events() {
-            number(out, "events", events);
+            number(out, field!("events"), events);
         }
         if let Some(reason) = answer.said().reason() {
-            text(out, "stop_reason", reason);
+            text(out, field!("stop_reason"), reason);
         }
     }
     out.extend_from_slice(b"}\n");
@@ -152,33 +162,48 @@ fn put(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) {
     let _ = out.write_fmt(what);
 }
 
-fn name(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn name_of(out: &mut Vec<u8>, name: &str) {
+    for part in [",\"", name, "\":"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
+/// A number, after `of`: a name as `field` makes it.
 fn number(out: &mut Vec<u8>, of: &str, value: u64) {
-    name(out, of);
+    out.extend_from_slice(of.as_bytes());
     digits(out, value);
 }
 
 /// Write a number in decimal. It is done a dozen times for each request, and the way of `write!` is long.
 pub fn digits(out: &mut Vec<u8>, mut value: u64) {
-    let (mut digits, mut at) = ([0; 20], 20);
-    loop {
+    let (mut digits, mut at) = ([b'0'; 20], 20);
+    while value >= 100 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if value >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[value as usize]);
+    } else {
         at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
+        digits[at] += value as u8;
     }
     out.extend_from_slice(&digits[at..]);
 }
 
+/// The numbers below 100, with two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let (mut pairs, mut number) = ([[0; 2]; 100], 0);
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
 fn put_flags(out: &mut Vec<u8>, flags: u64) {
-    name(out, "flags");
+    out.extend_from_slice(field!("flags").as_bytes());
     if flags == 0 {
         out.extend_from_slice(b"\"-\"");
         return;
@@ -188,9 +213,11 @@ fn put_flags(out: &mut Vec<u8>, flags: u64) {
     put(out, format_args!("\"{}\"", words.join(",")));
 }
 
-/// A text of a client or of Envoy, as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+/// A text of a client or of Envoy, as a JSON string, after `of`: a name as `field` makes it.
+///
+/// Bytes that are not UTF-8 become U+FFFD.
 fn text(out: &mut Vec<u8>, of: &str, value: &[u8]) {
-    name(out, of);
+    out.extend_from_slice(of.as_bytes());
     out.push(b'"');
     if is_plain(value) {
         out.extend_from_slice(value);
@@ -233,11 +260,11 @@ mod tests {
     #[test]
     fn a_text_of_a_client_stays_one_string() {
         for value in [&b"/v1/x"[..], b"a\"b\\c", b"\n\x00\x1f\x7f", "é\u{1f600}".as_bytes()] {
-            let line = written(|out| text(out, "path", value));
+            let line = written(|out| text(out, field!("path"), value));
             let tree: serde_json::Value = serde_json::from_str(&format!("{{{}}}", &line[1..])).unwrap();
             assert_eq!(tree["path"].as_str().unwrap().as_bytes(), value);
         }
-        assert_eq!(written(|out| text(out, "p", b"a\xffb")), ",\"p\":\"a\u{fffd}b\"");
+        assert_eq!(written(|out| text(out, field!("p"), b"a\xffb")), ",\"p\":\"a\u{fffd}b\"");
     }
 
     #[test]
@@ -261,8 +288,8 @@ mod tests {
 
     #[test]
     fn numbers_are_written_whole() {
-        for value in [0, 7, 10, u64::MAX] {
-            assert_eq!(written(|out| number(out, "n", value)), format!(",\"n\":{value}"));
+        for value in [0, 7, 9, 10, 19, 99, 100, 101, 999, 1_000, 12_345, u64::MAX] {
+            assert_eq!(written(|out| number(out, field!("n"), value)), format!(",\"n\":{value}"));
         }
     }
 

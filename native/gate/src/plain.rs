@@ -1,18 +1,22 @@
-//! Finds the end of a run of ordinary bytes of a JSON string, eight at a time.
+//! Finds the end of a run of ordinary bytes of a JSON string, 32 at a time, and then eight.
 
+const WIDE: usize = 32;
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGHS: u64 = ONES << 7;
 
 /// Where the run of ordinary bytes of a string ends: at a quote, a backslash, a control byte, or the end.
 pub fn plain_until(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
+    // The compiler compares 16 of them in one instruction: most of a prompt is ordinary.
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<WIDE>()) {
+        let ends = |byte: &u8| u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
+        if block.iter().map(ends).fold(0, |found, end| found | end) != 0 {
+            break;
+        }
+        at += WIDE;
+    }
     while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let block = u64::from_le_bytes(*block);
-        let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-        let controls = block.wrapping_sub(ONES * 0x20) & !block;
-        // The first byte that is found is right; those after it may be wrong, because of the borrow.
-        let found =
-            (zeros(block ^ (ONES * u64::from(b'"'))) | zeros(block ^ (ONES * u64::from(b'\\'))) | controls) & HIGHS;
+        let found = ends(u64::from_le_bytes(*block));
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }
@@ -24,7 +28,24 @@ pub fn plain_until(bytes: &[u8], from: usize) -> usize {
 
 /// Whether a text is its own JSON string: ASCII without quotes, backslashes and control bytes.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    bytes.is_ascii() && plain_until(bytes, 0) == bytes.len()
+    let plain = |block: &[u8; 8]| {
+        let block = u64::from_le_bytes(*block);
+        (ends(block) | block) & HIGHS == 0
+    };
+    let (blocks, _) = bytes.as_chunks::<8>();
+    // The last eight bytes are looked at as a whole, some of them twice.
+    match bytes.last_chunk::<8>() {
+        Some(last) => plain(last) && blocks.iter().all(plain),
+        None => bytes.iter().all(|byte| !matches!(byte, b'"' | b'\\' | ..0x20 | 0x80..)),
+    }
+}
+
+/// Eight bytes: the highest bit of the first one at which a run of ordinary bytes ends is set, and none before it.
+fn ends(block: u64) -> u64 {
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let controls = block.wrapping_sub(ONES * 0x20) & !block;
+    // The first byte that is found is right; those after it may be wrong, because of the borrow.
+    (zeros(block ^ (ONES * u64::from(b'"'))) | zeros(block ^ (ONES * u64::from(b'\\'))) | controls) & HIGHS
 }
 
 #[cfg(test)]

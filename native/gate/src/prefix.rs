@@ -4,8 +4,9 @@
 //! chat completions, completions and responses, and of Anthropic's messages. The number has no meaning but to be equal.
 
 use crate::balance::number_of;
+use crate::mix::Mix;
 use crate::scan::{NOWHERE, Place, TOP};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 
 /// The messages of a body, one of them, and its role.
 pub const MESSAGES: Place = 3;
@@ -35,7 +36,7 @@ enum Role {
 #[derive(Default)]
 struct Message {
     role: Role,
-    text: DefaultHasher,
+    text: Mix,
     has_text: bool,
 }
 
@@ -43,8 +44,8 @@ struct Message {
 #[derive(Default)]
 pub struct Beginning {
     /// The system prompt beside the messages, and that among them: either may come first.
-    system: DefaultHasher,
-    system_messages: DefaultHasher,
+    system: Mix,
+    system_messages: Mix,
     message: Option<Message>,
     user: Option<u64>,
 }
@@ -107,7 +108,7 @@ impl Beginning {
     pub fn finish(&mut self, model: &str) -> Option<u64> {
         self.end_message();
         let user = self.user?;
-        let mut whole = DefaultHasher::new();
+        let mut whole = Mix::default();
         (model, self.system.finish(), self.system_messages.finish(), user).hash(&mut whole);
         Some(whole.finish())
     }

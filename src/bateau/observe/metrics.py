@@ -79,8 +79,11 @@ class Page:
 
 
 def add_envoy(page: Page, *texts: str) -> None:
-    """Add the counters of every Envoy, summed: requests and times by model, and the counters that keep their names."""
-    for name, labels, value in _summed(texts):
+    """Add the counters of every Envoy, summed: requests and times by model, and the counters that keep their names.
+
+    The buckets of the native filter are counters, and Envoy lists counters by the letters of their labels.
+    """
+    for name, labels, value in sorted(_summed(texts), key=lambda each: float(each[1].get("le", 0))):
         if name == "envoy_bateau_requests":
             shown = {"gen_ai_request_model": labels["route"], "http_response_status_code": labels["code"]}
             page.add(

@@ -23,6 +23,7 @@ from bateau.domain.status import GatewayFilters
 from bateau.kit.json_value import ReadObject, is_object, text_at
 from bateau.traffic.envoy import FrontSettings
 from bateau.traffic.envoy.affinity import affinity_policy
+from bateau.traffic.envoy.counters import native_request_log
 from bateau.traffic.envoy.gate import Gate, gate_filter_config
 from bateau.traffic.envoy.usage import native_begun_log
 
@@ -181,6 +182,7 @@ def _one_filter(library: Path) -> ReadObject:
         "@type": f"{network}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "validation",
         "route_config": {},
+        "access_log": [native_request_log(library)],
         "http_filters": [
             {"name": "gate", "typed_config": gate_filter_config(Gate(library=library, ledger=None))},
             {

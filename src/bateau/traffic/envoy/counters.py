@@ -1,18 +1,22 @@
-"""Have Envoy count and time requests, without a log or Python: by route and status, and usage by key and route.
+"""Have Envoy count and time requests, without Python: by route and status, and usage by key and route.
 
-Called by traffic.envoy.listener. observe.gateway_usage reads the counters of usage.
+Called by traffic.envoy.listener and wiring.filters. observe.gateway_usage reads the counters of usage.
 
 The label is the name of the route, not the model name in the request, so that clients cannot create new series. That of
 the key is the name of a key that exists.
 
 Invariant: an answer that does not say its tokens is counted as one of those, and not as one without tokens. Held by
 tests/traffic/test_gateway_usage.py::test_tokens_are_counted_by_key_and_model.
+Invariant: what the native filter has counted survives a change of the keys, which replaces its configuration. Held by
+tests/traffic/test_native.py::test_counts_of_requests_survive_a_change_of_the_keys.
 """
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadObject
+from bateau.traffic.envoy.dynamic_module import module_config
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 from bateau.traffic.envoy.replies import status_filter
 from bateau.traffic.envoy.usage import a_model_was_read
@@ -33,6 +37,22 @@ def request_log() -> ReadObject:
         "value_fixed": 1,
     }
     return _stats_log({"counters": [requests], "histograms": [_histogram("request_duration", "%DURATION%")]})
+
+
+def native_request_log(library: PurePath) -> ReadObject:
+    """Return the access log as `request_log`, by which the library of the native filter counts (`counts.rs`).
+
+    Envoy's own looks for a counter and a histogram by their labels for each request. The library adds up requests and
+    their times, and twice a second gives Envoy the sums. The buckets, sum and count of a histogram are counters there.
+    """
+    return {
+        "name": "envoy.access_loggers.dynamic_modules",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog",
+            "dynamic_module_config": module_config(library),
+            "logger_name": "bateau.requests",
+        },
+    }
 
 
 def first_token_log() -> ReadObject:

@@ -1,6 +1,6 @@
 """The configuration of parts of Envoy that are in the library of the native filter.
 
-Called by traffic.envoy.gate and traffic.envoy.usage.
+Called by traffic.envoy.counters, traffic.envoy.gate and traffic.envoy.usage.
 """
 
 import json

@@ -17,7 +17,13 @@ from typing import Final
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.cors import cors_filter
-from bateau.traffic.envoy.counters import first_byte_log, first_token_log, request_log, usage_counters
+from bateau.traffic.envoy.counters import (
+    first_byte_log,
+    first_token_log,
+    native_request_log,
+    request_log,
+    usage_counters,
+)
 from bateau.traffic.envoy.dashboard import dashboard_filter
 from bateau.traffic.envoy.hold import hold_filters, may_sleep
 from bateau.traffic.envoy.key_filters import (
@@ -134,7 +140,7 @@ def _front(
         **_OUR_PATHS,
     }
     if front.library:
-        logs = [request_log()]
+        logs = [native_request_log(front.library)]
         chain = _native_chain(front, trusts_key=trusts_key)
     else:
         usage = [ledger_log(front.ledger)] if front.ledger else usage_counters() if front.keys_by_ads else []
