@@ -1,11 +1,11 @@
 """How many instructions a request costs in Envoy, part by part: bare Envoy, the native chain, and it without one part.
 
-    python -m bench.instructions [PATTERN]... [--requests 30] [--rounds 5]
+    python -m bench.instructions [PATTERN]... [--requests 10] [--rounds 12]
 
 All of them are listeners of one Envoy with one worker under callgrind, which counts from the first request on; an Envoy
-outside of it answers. The least of some rounds counts: timers of Envoy only add to it. What the kernel does and what
-caches miss is not seen, so shares of CPU time (bench.chain) differ. Callgrind has no SHA instructions: the hash of a
-key costs about 3,300 instructions more than on most processors.
+outside of it answers. The least of many short rounds counts: timers, and counts that Envoy gets together, add to the
+others. What the kernel does and what caches miss is not seen, so shares of CPU time (bench.chain) differ. Callgrind has
+no SHA instructions: the hash of a key costs about 3,300 instructions more than on most processors.
 
 It needs Debian's package `valgrind`, and `make gate`. Nothing of it is kept, so it is not one of `python -m bench`.
 """
@@ -148,8 +148,8 @@ def main() -> None:
     parser.add_argument(
         "patterns", nargs="*", help="which parts are taken out, by a part of their names [default: all]"
     )
-    parser.add_argument("--requests", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=12)
     options = parser.parse_args()
     wanted: Sequence[str] = options.patterns or [""]
     parts = {name: take for name, take in PARTS.items() if any(each in name for each in wanted)}

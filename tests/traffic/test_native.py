@@ -17,6 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from bateau.domain.api_key import ApiKey
+from bateau.domain.measures import TIME_EDGES_S
 from bateau.observe.metrics import samples
 from bateau.store.ledger import Ledger
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
@@ -390,35 +391,35 @@ async def test_what_is_refused_is_read_back_from_the_file() -> None:
         assert refused_in(damaged) == {}
 
 
-async def test_counts_of_requests_survive_a_change_of_the_keys(keyed: Gateway) -> None:
+async def test_counts_of_requests_survive_a_change_of_the_keys(keyed: Gateway, first: Upstream) -> None:
     """Envoy forgets a counter that no configuration of the filter has, and each change of the keys is a new one."""
+
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.03)
+        return web.json_response({})
+
+    first.answer = slow
+    await keyed.publish(model("slow", first.endpoint()))
     headers = bearer(keyed, "counts")
     await known(keyed, headers)
+    assert (await keyed.ask("POST", CHAT, json={"model": "slow"}, headers=headers)).status == 200
 
-    async def counts() -> dict[str, float]:
+    async def counts() -> dict[tuple[str, str], float]:
         text = await keyed.admin.text("/stats/prometheus") or ""
         return {
-            f"{name} {labels}": float(value)
+            (name.removeprefix("envoy_bateau_"), labels.get("le", "")): float(value)
             for name, labels, value in samples(text)
-            if labels.get("route") == "chat" and name.startswith("envoy_bateau_")
+            if labels.get("route") == "slow" and name.startswith("envoy_bateau_")
         }
 
-    before = await counts()
-    assert (await keyed.ask("POST", CHAT, json=ASK, headers=headers)).status == 200
-
-    async def counted() -> dict[str, float] | None:
-        found = await counts()
-        return found if sum(found.values()) > sum(before.values()) else None
-
-    asked = await eventually(counted)
-    assert {name.split()[0].removeprefix("envoy_bateau_") for name in asked} == {
-        "requests",
-        *(
-            f"{time}_{part}"
-            for time in ("request_duration", "time_to_first_token")
-            for part in ("bucket", "sum", "count")
-        ),
-    }
+    asked = await eventually(counts)
+    assert asked["requests", ""] == 1
+    for time_ in ("request_duration", "time_to_first_token"):
+        assert (asked[f"{time_}_count", ""], asked[f"{time_}_bucket", "+Inf"]) == (1, 1)
+        assert asked[f"{time_}_sum", ""] >= 30
+        edges = {edge: count for (name, edge), count in asked.items() if name == f"{time_}_bucket"}
+        # Without an empty bucket below that of the request, its percentile would begin at zero.
+        assert (len(edges), edges["25"], edges["300000"]) == (len(TIME_EDGES_S) + 1, 0, 1)
     for name in ("more", "and-more"):  # each replaces the configuration before it
         await known(keyed, bearer(keyed, name))
         await asyncio.sleep(0.2)
