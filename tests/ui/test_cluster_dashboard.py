@@ -9,6 +9,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from bateau.api.alert_routes import alert_application
 from bateau.control.cluster_status import cluster_release, cluster_status
 from bateau.control.snapshots import Snapshots
 from bateau.domain.figures import Figures
@@ -44,7 +45,14 @@ class Shown:
 @asynccontextmanager
 async def shown(alerts: Alerts | None = None) -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
     port = free_port()
-    dashboard = ClusterDashboard(cast("Any", Shown()), "127.0.0.1", port, name="berlin", alerts=alerts)
+    dashboard = ClusterDashboard(
+        cast("Any", Shown()),
+        "127.0.0.1",
+        port,
+        name="berlin",
+        alerts=alerts,
+        operations=alert_application(alerts) if alerts else None,
+    )
     await dashboard.open()
     try:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
@@ -110,10 +118,24 @@ async def test_the_alerts_of_a_cluster_are_shown_and_silenced(tmp_path: Path) ->
             assert "app/shop.web cannot be restarted from this page" in await answer.text()
 
 
-async def test_a_page_of_another_origin_makes_no_link() -> None:
-    async with shown() as (url, session):
+async def test_a_page_of_another_origin_makes_no_link_and_silences_nothing(tmp_path: Path) -> None:
+    """A browser sends a form to another origin without asking, but no header of its own."""
+    cluster = Cluster(tmp_path)
+    cluster.shows(READY)
+    async with shown(cluster.alerts) as (url, session):
         async with session.post(url + LINKS) as answer:
             assert answer.status == 403
+        asked = '{"alert": "BateauServiceDown", "seconds": 3600}'
+        for path, header, status in (
+            ("/-/v1/alerts/silence", {}, 403),
+            ("/-/../-/v1/alerts/silence", {}, 403),
+            ("//-/v1/alerts/silence", {}, 404),
+            ("/-/v1/alerts/silence", {LINK_HEADER: "1"}, 200),
+        ):
+            async with session.post(url + path, data=asked, headers=header) as answer:
+                assert answer.status == status, path
+            assert len(cluster.alerts.board().silences) == (status == 200)
+        assert (await got(url, session, "/-/v1/alerts"))[0] == 403
         async with session.options(
             url + LINKS,
             headers={"origin": "https://evil.example", "access-control-request-headers": LINK_HEADER},

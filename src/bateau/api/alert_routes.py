@@ -1,6 +1,6 @@
 """Serve the alerts of a control plane: list, silence and test them.
 
-Called by api.server.
+Called by api.server and cli.controller.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from bateau.api.alert_json import alert_json, silence_json
 from bateau.api.encoding import encode
+from bateau.api.operations import BODY_BYTES_MAX, guarded
 from bateau.api.requests import SilenceRequest, UnsilenceRequest, parsed
 from bateau.domain.alert import Alert, AlertBoard, Silence, Trial
 
@@ -36,6 +37,13 @@ class AlertDesk(Protocol):
     async def test(self) -> Sequence[Trial]:
         """Send a test alert to every receiver."""
         ...
+
+
+def alert_application(desk: AlertDesk) -> web.Application:
+    """Return an application with nothing but the routes."""
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded])
+    app.add_routes(alert_routes(desk))
+    return app
 
 
 def alert_routes(desk: AlertDesk) -> list[web.RouteDef]:

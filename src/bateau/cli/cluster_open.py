@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 def open_cluster(environment: str, directory: "Path", cluster: str | None, *, to: str, port: int, browser: bool) -> int:
     """Forward the dashboard of a controller until Ctrl-C, and return the exit code. Raises ClusterError."""
-    from bateau.cli.cluster_status import places_of
+    from bateau.cli.cluster_status import named, places_of
     from bateau.kit.suggest import listed
 
     _, places = places_of(environment, directory)
-    names = [each.name for each in places]
     if cluster is None and len(places) > 1:
-        raise click.UsageError(f"{environment} has several clusters: choose one with --cluster: {listed(names)}")
-    place = next((each for each in places if cluster in (None, each.name)), None)
-    if place is None:
-        raise click.UsageError(f"{environment} has no cluster {cluster}: {listed(names)}")
+        names = listed([each.name for each in places])
+        raise click.UsageError(f"{environment} has several clusters: choose one with --cluster: {names}")
+    place, *_ = named(places, environment, cluster)
     try:
         asyncio.run(_forward(place, to=to, port=port, browser=browser))
     except KeyboardInterrupt:

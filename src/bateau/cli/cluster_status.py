@@ -35,6 +35,16 @@ def places_of(environment: str, directory: "Path") -> "tuple[Question, Sequence[
     return question, places
 
 
+def named(places: "Sequence[Destination]", environment: str, cluster: str | None) -> "Sequence[Destination]":
+    """Return the cluster of a name, or all without one. Raises UsageError if the environment has no such cluster."""
+    found = [each for each in places if cluster in (None, each.name)]
+    if not found:
+        from bateau.kit.suggest import listed
+
+        raise click.UsageError(f"{environment} has no cluster {cluster}: {listed([each.name for each in places])}")
+    return found
+
+
 def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
     """Print one line per service and cluster, and return the exit code."""
     from bateau.cli.table import table

@@ -115,6 +115,7 @@ async def _serve(
     shown: tuple[str, int],
 ) -> int:
     """Run until a signal. Returns 1 if another controller acts, so that a new process takes its place in the queue."""
+    from bateau.api.alert_routes import alert_application
     from bateau.api.health import HealthServer
     from bateau.domain.errors import ControlError
     from bateau.ui.cluster_dashboard import ClusterDashboard
@@ -137,7 +138,14 @@ async def _serve(
     await server.open()
     measured = ClusterMeasured(view, alerts.where, SystemClock())
     alerts.watch(lambda: view.snapshots.latest, lambda: view.release, measured.history)
-    dashboard = ClusterDashboard(view, *shown, name=controller.name, alerts=alerts.alerts, charts=measured.charts)
+    dashboard = ClusterDashboard(
+        view,
+        *shown,
+        name=controller.name,
+        alerts=alerts.alerts,
+        charts=measured.charts,
+        operations=alert_application(alerts.alerts),
+    )
     try:
         await dashboard.open()
     except ControlError as error:

@@ -3,8 +3,8 @@
 Called by cli.controller. Whoever may forward ports of the pod reaches it: that is a right on the cluster, so whoever
 has it may make a link as well. The dashboard shows, and changes nothing but silences of alerts.
 
-Invariant: a page of another origin makes no link. Held by
-tests/ui/test_cluster_dashboard.py::test_a_page_of_another_origin_makes_no_link.
+Invariant: a page of another origin makes no link, and neither reads nor silences alerts. Held by
+tests/ui/test_cluster_dashboard.py::test_a_page_of_another_origin_makes_no_link_and_silences_nothing.
 Invariant: only the address that a browser was sent to is answered, so that no name of another site leads here. Held by
 tests/ui/test_cluster_dashboard.py::test_another_host_is_refused.
 """
@@ -25,7 +25,7 @@ from bateau.ui.instance import Instance
 from bateau.ui.reports import ClusterReporter, NoReporter
 from bateau.ui.sessions import Sessions
 from bateau.wiring.charts import ChartReports
-from bateau.wiring.cluster_open import LINK_HEADER, LINKS
+from bateau.wiring.cluster_open import LINK_HEADER, LINKS, OWN
 from bateau.wiring.cluster_view import ClusterView
 from bateau.wiring.site import Site
 
@@ -44,7 +44,9 @@ class ClusterDashboard:
         name: str,
         alerts: AlertDesk | None = None,
         charts: ChartReports | None = None,
+        operations: web.Application | None = None,
     ) -> None:
+        """`operations` are those of the control API that `bateau` may ask for."""
         instance = Instance(
             snapshots=view.snapshots,
             release=lambda: view.release,
@@ -59,9 +61,11 @@ class ClusterDashboard:
             on_cluster=True,
         )
         self._dashboard = Dashboard(instance, Sessions(time.monotonic), name=name, specs=None)
-        app = web.Application(middlewares=[_own_host])
+        app = web.Application(middlewares=[_own_host, _own_client])
         app.add_routes([web.post(LINKS, self._link), web.get("/", _to_dashboard), web.get(ROOT, _to_dashboard)])
         app.add_subapp(f"{ROOT}/", self._dashboard.application())
+        if operations is not None:
+            app.add_subapp(OWN, operations)
         self._site = Site(app, address, port, option="--dashboard")
 
     async def open(self) -> None:
@@ -73,9 +77,7 @@ class ClusterDashboard:
         await self._dashboard.close()
         await self._site.close()
 
-    async def _link(self, request: web.Request) -> web.Response:
-        if LINK_HEADER not in request.headers:
-            raise web.HTTPForbidden(text="links are made by `bateau open --env`\n")
+    async def _link(self, _: web.Request) -> web.Response:
         return web.json_response({"path": self._dashboard.link("operate")})
 
 
@@ -103,6 +105,13 @@ async def _own_host(request: web.Request, handler: Handler) -> web.StreamRespons
     host, _, port = request.host.rpartition(":")
     if (host if port.isdecimal() else request.host) not in _HOSTS:
         raise web.HTTPMisdirectedRequest(text="this is the dashboard of a controller, on loopback only\n")
+    return await handler(request)
+
+
+@web.middleware
+async def _own_client(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path.startswith(OWN) and LINK_HEADER not in request.headers:
+        raise web.HTTPForbidden(text="this is for `bateau open --env` and `bateau alerts --env`\n")
     return await handler(request)
 
 

@@ -4,10 +4,11 @@ import asyncio
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
-from bateau.runtimes.kubernetes.port_forward import forwarded
+from bateau.runtimes.kubernetes.port_forward import forwarded, forwarded_socket
 from runtimes.kubernetes.servant import served
 
 PORT = 8082
@@ -60,6 +61,21 @@ async def test_the_end_of_the_pods_connection_ends_that_of_the_client() -> None:
         writer.write(b"end")
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_bytes_pass_over_a_socket_too_and_an_open_connection_ends_in_silence(tmp_path: Path) -> None:
+    """Asyncio calls its handler of exceptions for a connection that was cancelled, which prints a traceback."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    async with served(_kubelet) as (api, _):
+        async with forwarded_socket(api, "bateau-system", "controller-1", PORT, path=tmp_path / "socket"):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "socket")
+            writer.write(b"a")
+            assert await reader.readexactly(1) == b"a"
+        assert await reader.read() == b""
+        writer.close()
+        await asyncio.sleep(0.05)
+    assert told == []
 
 
 async def test_a_connection_that_fails_ends_no_other() -> None:

@@ -13,8 +13,9 @@ tests/runtimes/kubernetes/test_port_forward.py::test_a_connection_that_fails_end
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
@@ -40,29 +41,60 @@ async def forwarded(
 
     Raises OSError if nothing can listen there.
     """
+    async with _passing(api, namespace, pod, port) as connected:
+        server = await asyncio.start_server(connected, *listen)
+        try:
+            host, chosen, *_ = server.sockets[0].getsockname()
+            yield host, chosen
+        finally:
+            server.close()
+
+
+@asynccontextmanager
+async def forwarded_socket(api: ApiServer, namespace: str, pod: str, port: int, *, path: Path) -> AsyncGenerator[None]:
+    """Listen at a unix socket for the length of a block, so that no other user of this machine can connect.
+
+    Its folder must be one that only this user can open. Raises OSError if nothing can listen there.
+    """
+    async with _passing(api, namespace, pod, port) as connected:
+        server = await asyncio.start_unix_server(connected, path)
+        try:
+            yield
+        finally:
+            server.close()
+
+
+@asynccontextmanager
+async def _passing(
+    api: ApiServer, namespace: str, pod: str, port: int
+) -> AsyncGenerator[Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]]:
+    """Give what passes a connection to the port, and end all connections with the block."""
     connections: set[asyncio.Task[None]] = set()
+    passes: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
             connections.add(task)
             task.add_done_callback(connections.discard)
-        try:
-            await _pass(api, namespace, pod, port, reader, writer)
-        except (ClusterError, ConnectionError) as error:
+        # In a task of its own, which the end of the block cancels: asyncio reports a cancelled connection as an error.
+        passing = asyncio.create_task(_pass(api, namespace, pod, port, reader, writer))
+        passes.add(passing)
+        passing.add_done_callback(passes.discard)
+        await asyncio.wait({passing})
+        error = None if passing.cancelled() else passing.exception()
+        if isinstance(error, (ClusterError, ConnectionError)):
             logger.warning("a connection to %s/%s ended: %s", namespace, pod, error)
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        if error is not None and not isinstance(error, (ClusterError, ConnectionError)):
+            raise error
 
-    server = await asyncio.start_server(connected, *listen)
     try:
-        host, chosen, *_ = server.sockets[0].getsockname()
-        yield host, chosen
+        yield connected
     finally:
-        server.close()
-        for task in [*connections]:
+        for task in [*passes]:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
