@@ -10,6 +10,8 @@ import pytest
 from bateau.control.cluster_status import Namespace, cluster_release, cluster_status
 from bateau.control.snapshots import Snapshots
 from bateau.domain import measures as m
+from bateau.domain.figures import Uses
+from bateau.domain.replica import Replica
 from bateau.domain.workload import Port, ServiceKey
 from bateau.ports.runtime import Observed
 from bateau.testing import ManualClock
@@ -28,6 +30,8 @@ class View:
         self.snapshots = Snapshots()
         self.addresses: tuple[str, ...] = ("10.0.0.1",)
         self.used: Any = None
+        self.uses = self
+        self.use = Uses(unknown="berlin has no metrics")
         self.counts: tuple[int, ...] | None = (0,)
         self.namespaces: list[Namespace] = []
         self.shows(Observed(replicas=(pod("model/chat"),)))
@@ -39,6 +43,13 @@ class View:
     def shows(self, seen: Observed) -> None:
         self.namespaces = [namespace(MODEL, seen=seen)]
         self.snapshots.take(cluster_status(self.namespaces, FACTS))
+
+    def pods(self) -> Sequence[Replica]:
+        latest = self.snapshots.latest
+        return [each for service in latest.services for each in service.replicas] if latest else ()
+
+    async def now(self) -> Uses:
+        return self.use
 
     async def pages(self, _path: str) -> Sequence[str | None]:
         if self.counts is None:
@@ -75,6 +86,22 @@ async def test_replicas_are_those_of_the_cluster_and_requests_those_of_its_gatew
         assert charts
         assert charts.values[m.REQUESTS.name][-1] is not None
         assert set(charts.values[m.MEMORY.name]) == {None}
+    finally:
+        measured.made.close()
+
+
+async def test_memory_and_cpu_time_are_those_of_the_pods(tmp_path: Path) -> None:
+    measured = Measured(tmp_path)
+    try:
+        measured.view.use = Uses(memory_bytes={CHAT: 7 * 2**20}, cpu_cores={CHAT: 0.5})
+        found = await measured.latest(10)
+        assert (found[m.MEMORY.name], found[m.CPU.name]) == (7 * 2**20, 7.5), "half a core, for 15 seconds"
+        charts = await measured.made.charts.now(CHAT, "hour")
+        assert charts
+        assert charts.values[m.MEMORY.name][-1] == 7 * 2**20
+        assert charts.values[m.CPU.name][-1] == pytest.approx(0.5), "the chart is in cores"
+        measured.view.use = Uses(unknown="metrics.k8s.io gave no answer")
+        assert not {m.MEMORY.name, m.CPU.name} & (await measured.latest(10)).keys()
     finally:
         measured.made.close()
 

@@ -4,6 +4,8 @@ The controller runs as its service account, with exactly the generated roles, th
 change and go, objects drift, the controller restarts, and another one follows a repository. Then the log has no
 refusal, and every granted right was used.
 
+A stand-in measures the pods: no metrics-server runs.
+
 The API server does not stream lists (WatchList), as those before 1.34: the controller then lists and watches.
 """
 
@@ -25,6 +27,7 @@ from bateau.wiring.installing import install
 from cluster.fixtures import started
 from cluster.gateway_api import install_gateway_api
 from cluster.kubectl import Kubectl
+from runtimes.kubernetes.metrics_stand_in import StandIn, metrics_stand_in
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, Bench, bench, eventually
 from traffic.gateway import free_port
 from wiring.test_controller import APPS, app, controller, has_reason, replicas
@@ -106,8 +109,12 @@ async def remove(at: Bench, resource: Resource, name: str) -> None:
     await at.api.delete(resource, at.namespace, name, uid=text_at(tree, "metadata", "uid"))
 
 
-async def life_of_documents(at: Bench, system: Bench) -> None:
+async def life_of_documents(at: Bench, system: Bench, metrics: StandIn) -> None:
     """Let documents come, change, drift and go, with a restart in between."""
+
+    async def is_measured() -> bool:
+        # The controller measures every 15 seconds, as soon as a service has a pod.
+        return any(user == ACCOUNT for _, user in metrics.asked)
 
     async def has_gone() -> bool:
         # Accounts are removed last.
@@ -132,6 +139,7 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
         await eventually(has_reason(at, "web", "Progressing"))
         await eventually(is_reported)
         await eventually(is_admitted)
+        await eventually(is_measured)
         await remove(at, KEYS, "ci")
         await at.api.apply(APPS, app(at, "fixed", replicas=3), force=True)
         await eventually(replicas(at, "fixed", 3))
@@ -204,7 +212,8 @@ async def test_the_controller_is_refused_nothing_and_uses_every_right(
         await at.api.apply(DEVICE_CLASSES, DEVICE_CLASS)
         (tmp_path / "repository").mkdir()
         try:
-            await life_of_documents(at, system)
+            async with metrics_stand_in(at.api, at.namespace) as metrics:
+                await life_of_documents(at, system, metrics)
             await life_of_a_repository(at, system, tmp_path / "repository")
         finally:
             # A refusal explains whatever else did not happen.

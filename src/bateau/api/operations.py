@@ -1,6 +1,6 @@
 """The operations of a running control plane: preview, apply, roll back and restart.
 
-Called by api.server. They are served on a socket that only its user can open.
+Called by api.alert_routes and api.server. They are served on a socket that only its user can open.
 
 Invariant: errors in specs are returned as problems with status 200. An operation that the control plane rejects is a
 409 with one message and its fix, a malformed request is a 400, and a bug is a 500 whose traceback is in the log. Held

@@ -31,11 +31,27 @@ UNKNOWN = ServiceFigures()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Uses:
+    """The memory and the CPU cores that services use now, by their keys: of all replicas of each.
+
+    A service that is missing is not known. `unknown` is why none is known, None if some may be.
+    """
+
+    memory_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
+    cpu_cores: Mapping[str, float] = field(default_factory=dict[str, float])
+    unknown: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """The figures of all services by their keys. Another `number` means that they were measured again."""
+    """The figures of all services by their keys. Another `number` means that they were measured again.
+
+    `unmeasured` is why memory and CPU are known of no service, None if they may be.
+    """
 
     number: int = 0
     services: Mapping[str, ServiceFigures] = field(default_factory=dict[str, ServiceFigures])
+    unmeasured: str | None = None
 
     def of(self, service: str) -> ServiceFigures:
         """Return the figures of a service; those of one that is not known are unknown."""

@@ -2,7 +2,7 @@
 
 Called by cli.controller, ui.cluster_dashboard and wiring.cluster_measures. Everything is in the memory of the
 controller already, so an open page asks the API server for nothing but the addresses of the gateways, whose counters
-are read while someone watches.
+are read while someone watches, and the use of the pods.
 
 Invariant: a bug here ends no reconciliation. Held by
 tests/wiring/test_cluster_view.py::test_a_bug_is_logged_and_the_controller_continues.
@@ -25,6 +25,7 @@ from bateau.control.happenings import happenings
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ClusterError
 from bateau.domain.release import Release
+from bateau.domain.replica import Replica
 from bateau.domain.status import Status
 from bateau.domain.system_names import GATEWAY, GATEWAY_PROBES_PORT
 from bateau.domain.timeline import Entry
@@ -34,6 +35,7 @@ from bateau.runtimes.kubernetes.gateway_pages import gateway_addresses
 from bateau.wiring.cluster_events import ClusterEvents
 from bateau.wiring.controller_terms import Terms
 from bateau.wiring.figures import ServiceMeter, answered
+from bateau.wiring.pod_uses import PodUses
 from bateau.wiring.this_process import SystemClock
 
 logger = logging.getLogger(__name__)
@@ -60,8 +62,10 @@ class ClusterView:
         self._http: aiohttp.ClientSession | None = None
         self.snapshots = Snapshots()
         self.release = Release()
+        self.uses = PodUses(SystemClock(), api=lambda: self._controller.api, replicas=self.pods)
         self.meter = ServiceMeter(
             SystemClock(),
+            uses=self.uses.now,
             asked=self.pages,
             used=lambda: self.used,
             replicas=tuple,
@@ -71,6 +75,11 @@ class ClusterView:
     def events(self) -> tuple[Entry, ...]:
         """Return the latest events, the latest last: the same object until there is another."""
         return self._told.shown
+
+    def pods(self) -> Sequence[Replica]:
+        """Return the pods of all services, as far as they are known now."""
+        latest = self.snapshots.latest
+        return [each for service in latest.services for each in service.replicas] if latest else ()
 
     async def run(self) -> None:
         """Follow the controller until cancelled."""

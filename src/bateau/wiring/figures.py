@@ -3,7 +3,7 @@
 Called by cli.up, wiring.charts, wiring.cluster_view and wiring.sampling.
 
 The gateway's counters give requests, errors and latencies; those of the ledger give tokens; the
-processes of replicas give memory and CPU.
+processes of replicas, or the API server of a cluster, give memory and CPU.
 
 Invariant: while nobody asks, nothing is measured. Held by
 tests/wiring/test_figures.py::test_nothing_is_measured_while_nobody_asks.
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from bateau.domain.figures import Figures, ServiceFigures
+from bateau.domain.figures import Figures, ServiceFigures, Uses
 from bateau.domain.replica import Replica
 from bateau.domain.usage_counters import by_model
 from bateau.domain.used import Sum
@@ -42,6 +42,7 @@ _BEGINNING: Final = "envoy_bateau_"
 _LATENCIES: Final = tuple(f"{_BEGINNING}time_to_first_{what}_bucket" for what in ("token", "byte"))
 _MS: Final = 1000.0
 _MIB: Final = 2**20
+_PLACES: Final = 2  # a hundredth of a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,16 @@ class ServiceMeter:
         used: Callable[[], tuple[Mapping[str, int], Mapping[str, int]] | None],
         replicas: Callable[[], Sequence[Replica]],
         services: Callable[[], Sequence[Workload]],
+        uses: Callable[[], Awaitable[Uses]] | None = None,
     ) -> None:
+        """`uses` measures memory and CPU; without it, those of the processes of replicas are measured."""
         self._clock = clock
         self._asked = asked
         self._used = used
         self._replicas = replicas
         self._services = services
+        self._uses = uses
+        self._unmeasured: str | None = None
         self._seen: deque[tuple[float, Counters]] = deque()
         self._memory: Mapping[str, int | None] = {}
         self._memory_at: float | None = None
@@ -154,7 +159,13 @@ class ServiceMeter:
                 self._measured_at = self._clock.monotonic()
             return self._latest
 
-    async def _measure(self, now: float) -> None:
+    async def _measure_use(self, now: float) -> None:
+        if self._uses:
+            found = await self._uses()
+            self._unmeasured = found.unknown
+            self._memory = {service: _to_mib(size) for service, size in found.memory_bytes.items()}
+            self._cores = {service: round(cores, _PLACES) for service, cores in found.cpu_cores.items()}
+            return
         replicas = self._replicas()
         memory = self._memory_at is None or now - self._memory_at >= MEMORY_S
         uses = await asyncio.to_thread(use_by_session, [each.pid for each in replicas if each.pid], memory=memory)
@@ -162,6 +173,9 @@ class ServiceMeter:
             self._memory, self._memory_at = _memory(replicas, uses), now
         self._cpu.add(now, replicas, {pid: each.cpu_s for pid, each in uses.items()})
         self._cores = self._cpu.cores()
+
+    async def _measure(self, now: float) -> None:
+        await self._measure_use(now)
         pages = await self._asked(f"/stats/prometheus?filter={_FILTER}")
         first, last = self._window(now, pages)
         services = {each.key: self._of(each, first, last) for each in self._services()}
@@ -170,8 +184,8 @@ class ServiceMeter:
             for name in {**self._memory, **self._cores}
             if name not in services
         }
-        if services != self._latest.services:
-            self._latest = Figures(number=self._latest.number + 1, services=services)
+        if (services, self._unmeasured) != (self._latest.services, self._latest.unmeasured):
+            self._latest = Figures(number=self._latest.number + 1, services=services, unmeasured=self._unmeasured)
 
     def _window(
         self, now: float, pages: Sequence[str | None]
@@ -278,8 +292,9 @@ def _memory(replicas: Sequence[Replica], uses: Mapping[int, Use]) -> Mapping[str
         if each.pid:
             before, more = found.get(each.service, 0), uses[each.pid].memory_bytes
             found[each.service] = None if before is None or more is None else before + more
-    # To a MiB, so that a page is not made again for a page of memory.
-    return {
-        service: None if found_bytes is None else _MIB * round(found_bytes / _MIB)
-        for service, found_bytes in found.items()
-    }
+    return {service: None if size is None else _to_mib(size) for service, size in found.items()}
+
+
+def _to_mib(size: int) -> int:
+    """Return a number of bytes to a MiB, so that a page is not made again for a page of memory."""
+    return _MIB * round(size / _MIB)

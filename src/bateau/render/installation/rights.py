@@ -66,6 +66,12 @@ _KEPT_OBJECTS: Final = (
 )
 _OTHERS: Final = (
     Right(group="", resources=("pods",), verbs=("list", "watch"), says="reports why replicas are not ready"),
+    Right(
+        group="metrics.k8s.io",
+        resources=("pods",),
+        verbs=("list",),
+        says="shows the CPU and memory of replicas, where the cluster measures them",
+    ),
     Right(group="apps", resources=("replicasets",), verbs=("list", "watch"), says="tells the pods of each revision"),
     Right(group="", resources=("nodes",), verbs=("list",), says="finds out which accelerators the nodes offer"),
     Right(

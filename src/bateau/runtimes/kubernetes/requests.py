@@ -1,7 +1,6 @@
 """Send requests to an API server: connections, credentials, retries, and errors in words.
 
-Called by runtimes.kubernetes.api, runtimes.kubernetes.view and runtimes.kubernetes.watching. This module and the first
-of those are all that knows HTTP.
+Called by runtimes.kubernetes. This module and api.py beside it are all that knows HTTP.
 
 Invariant: a request is sent again only if sending it twice means the same as once, and not before the server's own
 Retry-After. Held by tests/runtimes/kubernetes/test_api.py.

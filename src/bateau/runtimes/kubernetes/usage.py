@@ -1,26 +1,65 @@
-"""The CPU and memory that the pods of an owner use, from metrics.k8s.io.
+"""The CPU and memory that pods use, from metrics.k8s.io.
 
-Called by wiring.clusters. Needs read rights only. Source: the resource metrics API (KEP-650),
+Called by wiring.clusters and wiring.pod_uses. Needs read rights only. Source: the resource metrics API (KEP-650),
 version v1beta1.
 
 Invariant: a pod without a figure makes its service's figure smaller, and is counted in `pods` but not in `measured`;
 without any figure it is None. Held by tests/runtimes/kubernetes/test_usage.py.
+Invariant: a figure that is older than two minutes is not one of now. Held by
+tests/runtimes/kubernetes/test_usage.py::test_an_old_figure_is_none.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from bateau.domain.errors import ClusterError
 from bateau.domain.usage import Usage
 from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 from bateau.kit.quantity import QuantityError, parse_bytes, parse_cores
+from bateau.kit.rfc3339 import seconds_of
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
+from bateau.runtimes.kubernetes.requests import NotFound
 
 _METRICS = Resource("/apis/metrics.k8s.io/v1beta1", "pods", namespaced=True)
 _PODS = Resource("/api/v1", "pods", namespaced=True)
+_OLD_S: Final = 120.0  # metrics-server measures every 15 s, older ones every 60 s
+_TOGETHER_MAX: Final = 12  # with more namespaces, one list of all pods is cheaper
 Amount = TypeVar("Amount", int, float)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodUse:
+    """What the containers of a pod use: cores on average over some seconds, and the memory of their working sets."""
+
+    cpu_cores: float
+    memory_bytes: int
+
+
+async def pod_uses(api: ApiServer, namespaces: Collection[str]) -> Mapping[str, PodUse]:
+    """Return the use of the pods in namespaces, by "namespace/name"; pods without a figure are left out.
+
+    Raises ClusterError, also where the cluster does not serve metrics.k8s.io.
+    """
+    await _check_served(api)
+
+    def kept(tree: JsonObject) -> tuple[str, PodUse] | None:
+        when_s = seconds_of(text_at(tree, "timestamp"))
+        if when_s is None or api.requests.now().timestamp() - when_s > _OLD_S:
+            return None
+        used: list[JsonObject] = [{"containers": [object_at(each, "usage") for each in array_at(tree, "containers")]}]
+        name = f"{text_at(tree, 'metadata', 'namespace')}/{text_at(tree, 'metadata', 'name')}"
+        cores, memory = sum(_amounts(used, "cpu", parse_cores)), sum(_amounts(used, "memory", parse_bytes))
+        return name, PodUse(cpu_cores=cores, memory_bytes=memory)
+
+    asked = sorted(namespaces) if len(namespaces) <= _TOGETHER_MAX else [""]
+    try:
+        pages = await asyncio.gather(*(api.list(_METRICS, kept, namespace=each) for each in asked))
+    except NotFound as error:
+        raise _not_served(api) from error  # it was served, and has gone
+    return dict(each for found, _ in pages for each in found if each)
 
 
 async def usage(api: ApiServer, pods: Mapping[str, str]) -> tuple[Usage, ...]:
@@ -28,9 +67,7 @@ async def usage(api: ApiServer, pods: Mapping[str, str]) -> tuple[Usage, ...]:
 
     Raises ClusterError, also where the cluster does not serve metrics.k8s.io.
     """
-    if await api.resource("metrics.k8s.io/v1beta1", "PodMetrics") is None:
-        says = f"{api.name} has no metrics: it does not serve metrics.k8s.io"
-        raise ClusterError(says, hint="install metrics-server; `bateau status` works without it")
+    await _check_served(api)
     namespaces = sorted({each.partition("/")[0] for each in pods})
     used, requested = await asyncio.gather(
         _by_pod(api, _METRICS, namespaces, "containers", ("usage",)),
@@ -40,6 +77,16 @@ async def usage(api: ApiServer, pods: Mapping[str, str]) -> tuple[Usage, ...]:
         _usage(service, [each for each, owner in pods.items() if owner == service], used, requested)
         for service in sorted(set(pods.values()))
     )
+
+
+async def _check_served(api: ApiServer) -> None:
+    if await api.resource("metrics.k8s.io/v1beta1", "PodMetrics") is None:
+        raise _not_served(api)
+
+
+def _not_served(api: ApiServer) -> ClusterError:
+    says = f"{api.name} has no metrics: it does not serve metrics.k8s.io"
+    return ClusterError(says, hint="install metrics-server; `bateau status` works without it")
 
 
 def _usage(service: str, pods: list[str], used: Mapping[str, JsonObject], requested: Mapping[str, JsonObject]) -> Usage:

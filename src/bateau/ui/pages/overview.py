@@ -102,7 +102,14 @@ def _services(view: View) -> h.Element:
                 ],
             ]
         ],
+        unmeasured(view),
     ]
+
+
+def unmeasured(view: View) -> h.Node:
+    """Return why memory and CPU are not known, if there is one reason for all services."""
+    why = view.figures.unmeasured
+    return why and h.p(".note")[f"CPU and memory are unknown: {safe(why)}"]
 
 
 def _kept_graph(view: View) -> Markup:

@@ -19,7 +19,7 @@ from bateau.ui.alerts import firing_section
 from bateau.ui.charts import chart_parts
 from bateau.ui.events import events_table
 from bateau.ui.page import Part, Screen, View
-from bateau.ui.pages.overview import COLUMNS, figures
+from bateau.ui.pages.overview import COLUMNS, figures, unmeasured
 from bateau.ui.plan_view import editor_path
 from bateau.ui.service_usage import usage_parts
 from bateau.ui.spec_tree import spec_tree
@@ -148,6 +148,7 @@ def _figures(view: View, service: ServiceStatus) -> h.Element:
             (h.div[h.dt[name], h.dd[value]] for name, value in shown),
         ],
         h.p(".note")[f"Requests and tokens {over}; the latency is estimated from a histogram."],
+        unmeasured(view),
     ]
 
 
