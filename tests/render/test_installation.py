@@ -9,7 +9,7 @@ import yaml
 from bateau.control.installation import chart_files, parts_of, rights
 from bateau.domain.manifest import Manifest
 from bateau.domain.system_names import AGGREGATE
-from bateau.kit.json_value import JsonObject, text_at
+from bateau.kit.json_value import JsonObject, array_at, text_at
 from bateau.kit.yaml_writer import write
 from bateau.render import validate
 from bateau.render.installation.objects import Installation
@@ -17,7 +17,7 @@ from bateau.wiring.schemas import VERSIONS, load_schemas
 from sources.foreign.programs import helm
 
 SETTINGS = Installation(
-    namespace="elsewhere", image="registry.example:5000/bateau:1.2.3", replicas=3, gateway_replicas=5
+    namespace="elsewhere", image="registry.example:5000/bateau:1.2.3", replicas=3, gateway_replicas=5, logs="shown"
 )
 
 
@@ -51,6 +51,26 @@ def test_rights_have_no_wildcard_and_name_their_use():
         assert "secrets" not in each.resources or each.own_namespace
 
 
+def test_logs_are_out_of_reach_unless_the_installation_says_so():
+    """Without the right, nobody reads a log by way of the controller, whatever its dashboard shows."""
+
+    def may_read_logs(settings: Installation) -> list[str]:
+        return [
+            text_at(tree, "metadata", "name")
+            for tree in printed(settings)
+            for rule in array_at(tree, "rules")
+            if any("log" in str(each) for each in array_at(rule, "resources"))
+        ]
+
+    assert may_read_logs(Installation()) == []
+    assert may_read_logs(Installation(logs="shown")) == ["bateau-controller-logs"]
+    for settings, word in ((Installation(), "hidden"), (Installation(logs="shown"), "shown")):
+        trees = {key(tree): tree for tree in printed(settings)}
+        deployment: Any = trees["Deployment", "bateau-controller"]
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["args"][-2:] == ["--logs", word]
+
+
 def test_roles_of_others_are_added_by_a_label_and_by_nothing_else():
     trees = {key(tree): tree for tree in printed(SETTINGS)}
     bound: Any = trees["ClusterRole", "bateau-controller"]
@@ -82,6 +102,7 @@ def test_the_rendered_chart_is_what_is_printed(tmp_path: Path):
 
     assert rendered(namespace="bateau-system") == expected(Installation())
     values = {"image": SETTINGS.image, "replicas": SETTINGS.replicas, "gatewayReplicas": SETTINGS.gateway_replicas}
+    values["logs"] = SETTINGS.logs
     words = [f"--set={name}={value}" for name, value in values.items()]
     assert rendered(*words, namespace=SETTINGS.namespace) == expected(SETTINGS)
     # A name that YAML reads as a number.

@@ -73,6 +73,10 @@ class FakeLogs:
     def ids(self) -> Sequence[str]:
         return sorted(self.lines)
 
+    def of(self, service: str) -> Sequence[str]:
+        prefix = service.replace("/", ".") + "."
+        return [each for each in self.ids() if each.startswith(prefix) and each[len(prefix) :].isdecimal()]
+
     def tail(self, replica_id: str, lines: int) -> Sequence[str]:
         return self.lines[replica_id][-lines:]
 

@@ -1,5 +1,7 @@
 """The dashboard of a controller: it shows, on loopback, for whoever may forward the ports of its pod."""
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +23,7 @@ from bateau.wiring.alerts import Alerts
 from bateau.wiring.cluster_open import LINK_HEADER, LINKS
 from bateau.wiring.listen import free_port
 from control.test_cluster_status import FACTS, namespace, pod, workload
+from ui.served import FakeLogs
 from wiring.test_cluster_alerts import READY, Cluster
 
 
@@ -43,7 +46,9 @@ class Shown:
 
 
 @asynccontextmanager
-async def shown(alerts: Alerts | None = None) -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
+async def shown(
+    alerts: Alerts | None = None, logs: FakeLogs | None = None
+) -> AsyncGenerator[tuple[str, aiohttp.ClientSession]]:
     port = free_port()
     dashboard = ClusterDashboard(
         cast("Any", Shown()),
@@ -52,6 +57,7 @@ async def shown(alerts: Alerts | None = None) -> AsyncGenerator[tuple[str, aioht
         name="berlin",
         alerts=alerts,
         operations=alert_application(alerts) if alerts else None,
+        logs=logs,
     )
     await dashboard.open()
     try:
@@ -91,6 +97,25 @@ async def test_the_pages_show_all_namespaces_and_change_nothing() -> None:
             assert (await got(url, session, path))[0] == 404
         async with session.post(f"{url}/ui/services/app/shop.web/restart", headers={"origin": url}) as answer:
             assert answer.status == 403, "it lacks the token"
+
+
+async def test_logs_are_shown_only_where_the_installation_says_so() -> None:
+    logs = FakeLogs()
+    logs.lines = {"app.shop.web.0": ["first", "\x1b[31m<b>red</b>"]}
+    async with shown(logs=logs) as (url, session):
+        await signed_in(url, session)
+        page = (await got(url, session, "/ui/services/app/shop.web"))[1]
+        for there in ('id="log"', 'id="log-search"', 'id="log-pause"'):
+            assert there in page
+        assert 'id="log"' not in (await got(url, session, "/ui/services/gateway/envoy"))[1], "no pods of a service"
+        async with session.get(f"{url}/ui/live", params={"path": "/services/app/shop.web"}) as stream:
+            async with asyncio.timeout(10):
+                while not (line := (await stream.content.readline()).decode()).startswith('data: {"lines"'):
+                    pass
+            assert json.loads(line.removeprefix("data: "))["lines"][0] == ["app.shop.web.0", "first"]
+    async with shown() as (url, session):
+        await signed_in(url, session)
+        assert 'id="log"' not in (await got(url, session, "/ui/services/app/shop.web"))[1]
 
 
 async def test_the_alerts_of_a_cluster_are_shown_and_silenced(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import click
 
 from bateau.cli.options import address_of, environment_option
 from bateau.domain.system_names import CHANNEL_PORT, DASHBOARD_PORT, HEALTH_PORT, NAMESPACE
+from bateau.render.installation.objects import LOGS_HIDDEN, LOGS_SHOWN
 
 if TYPE_CHECKING:
     from bateau.ports.alert_receiver import AlertReceiver
@@ -54,9 +55,14 @@ _DUMPED = 40
     "--dashboard", default=f"127.0.0.1:{DASHBOARD_PORT}", show_default=True,
     help="Address of the dashboard, on loopback: `bateau open --env` forwards it.",
 )  # fmt: skip
+@click.option(
+    "--logs", type=click.Choice((LOGS_HIDDEN, LOGS_SHOWN)), default=LOGS_HIDDEN, show_default=True,
+    help="Whether the dashboard shows the logs of replicas: to everybody who reaches its address.",
+)  # fmt: skip
 def command(
     repository: str | None, bundle: str | None, environment: str | None, allowed_signers: Path | None,
     context: str | None, namespace: str, into: str | None, *, gateway: str | None, health: str, dashboard: str,
+    logs: str,
 ) -> int | None:  # fmt: skip
     """Keep the Models and Apps that are stored in a cluster running, until it is stopped.
 
@@ -95,7 +101,9 @@ def command(
             into=into,
             gateway=gateway,
         )
-        return asyncio.run(_serve(settings, receivers, address_of(health, "--health"), shown))
+        return asyncio.run(
+            _serve(settings, receivers, address_of(health, "--health"), shown, has_logs=logs == LOGS_SHOWN)
+        )
 
 
 def _reference(bundle: str, environment: str | None) -> "Reference":
@@ -113,6 +121,8 @@ async def _serve(
     receivers: "Sequence[AlertReceiver]",
     health: tuple[str, int],
     shown: tuple[str, int],
+    *,
+    has_logs: bool,
 ) -> int:
     """Run until a signal. Returns 1 if another controller acts, so that a new process takes its place in the queue."""
     from bateau.api.alert_routes import alert_application
@@ -124,6 +134,7 @@ async def _serve(
     from bateau.wiring.cluster_measures import ClusterMeasured
     from bateau.wiring.cluster_view import ClusterView
     from bateau.wiring.controller_terms import Terms
+    from bateau.wiring.pod_logs import PodLogs
     from bateau.wiring.this_process import SystemClock
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
@@ -145,6 +156,7 @@ async def _serve(
         alerts=alerts.alerts,
         charts=measured.charts,
         operations=alert_application(alerts.alerts),
+        logs=PodLogs(api=lambda: controller.api, replicas=view.pods) if has_logs else None,
     )
     try:
         await dashboard.open()

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     help="Write the Helm chart to this directory, and install nothing.",
 )  # fmt: skip
 def command(
-    context: str | None, image: str | None, replicas: int | None, gateway_replicas: int | None, timeout: float,
-    namespace: str | None, helm: Path | None, *, force_conflicts: bool, yes: bool, dry_run: bool, printed: bool,
+    context: str | None, image: str | None, replicas: int | None, gateway_replicas: int | None, logs: str | None,
+    timeout: float, namespace: str | None, helm: Path | None, *, force_conflicts: bool, yes: bool, dry_run: bool,
+    printed: bool,
 ) -> int:  # fmt: skip
     """Install Bateau on a cluster: the controller, the gateway and the definitions.
 
@@ -32,7 +33,7 @@ def command(
         raise click.UsageError("--print and --helm cannot be used together")
     from bateau.wiring.installing import Given
 
-    given = Given(namespace=namespace, image=image, replicas=replicas, gateway_replicas=gateway_replicas)
+    given = Given(namespace=namespace, image=image, replicas=replicas, gateway_replicas=gateway_replicas, logs=logs)
     if printed:
         _print(given)
         return 0

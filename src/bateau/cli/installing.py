@@ -44,6 +44,12 @@ def installing_options(command: _Command) -> _Command:
             click.option("--image", help="The image of Bateau. Default: that of this version."),
             click.option("--replicas", type=Number(1), help="Replicas of the controller. One acts.  [default: 1]"),
             click.option("--gateway-replicas", type=Number(0), help="Replicas of the gateway.  [default: 2]"),
+            click.option(
+                "--logs",
+                type=click.Choice(("hidden", "shown")),
+                help="Whether the dashboard of the controller shows the logs of all services to whoever may forward a "
+                "port of its pod.  [default: hidden]",
+            ),
             click.option("--timeout", default=300.0, show_default=True, metavar="SECONDS", help="How long to wait."),
             click.option("--force-conflicts", is_flag=True, help="Take over fields that another manager holds."),
             click.option("--yes", "-y", is_flag=True, help="Apply without confirmation."),

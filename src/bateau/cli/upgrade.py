@@ -8,8 +8,8 @@ from bateau.cli.installing import Wish, apply_installation, installing_options
 @click.command()
 @installing_options
 def command(
-    context: str | None, image: str | None, replicas: int | None, gateway_replicas: int | None, timeout: float, *,
-    force_conflicts: bool, yes: bool, dry_run: bool,
+    context: str | None, image: str | None, replicas: int | None, gateway_replicas: int | None, logs: str | None,
+    timeout: float, *, force_conflicts: bool, yes: bool, dry_run: bool,
 ) -> int:  # fmt: skip
     """Upgrade the installation of Bateau on a cluster to this version.
 
@@ -19,6 +19,6 @@ def command(
     """
     from bateau.wiring.installing import Given
 
-    given = Given(image=image, replicas=replicas, gateway_replicas=gateway_replicas)
+    given = Given(image=image, replicas=replicas, gateway_replicas=gateway_replicas, logs=logs)
     wish = Wish(context=context, yes=yes, dry_run=dry_run, force=force_conflicts, timeout_s=timeout)
     return apply_installation(given, wish, needs_installed=True)

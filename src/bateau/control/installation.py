@@ -20,8 +20,15 @@ from bateau.domain.unit import Objects, Unit
 from bateau.domain.workload import ServiceKey
 from bateau.kit.json_value import JsonObject, ReadObject
 from bateau.plan import Limits, compare
-from bateau.render.installation.chart import chart
-from bateau.render.installation.objects import Installation, controller_objects, gateway_objects, namespace_of
+from bateau.render.installation.chart import LOGS_PART, chart
+from bateau.render.installation.objects import (
+    LOGS_HIDDEN,
+    Installation,
+    controller_objects,
+    gateway_objects,
+    log_objects,
+    namespace_of,
+)
 from bateau.render.installation.rights import DocumentResource, Right, rights_of_controller
 from bateau.specs import custom_resource_definitions
 from bateau.specs.kinds import STORED
@@ -52,6 +59,7 @@ def parts_of(settings: Installation) -> Mapping[str, list[JsonObject]]:
         "namespace": [namespace_of(settings)],
         "definitions": custom_resource_definitions(),
         "controller": controller_objects(settings, rights()),
+        **({} if settings.logs == LOGS_HIDDEN else {LOGS_PART: log_objects()}),
         "gateway": gateway_objects(settings),
     }
 

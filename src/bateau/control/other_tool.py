@@ -80,6 +80,7 @@ def _options(settings: Installation) -> Sequence[str]:
         ("--image", settings.image, default.image),
         ("--replicas", settings.replicas, default.replicas),
         ("--gateway-replicas", settings.gateway_replicas, default.gateway_replicas),
+        ("--logs", settings.logs, default.logs),
     )
     return [word for option, value, usual in pairs if value != usual for word in (option, str(value))]
 

@@ -10,7 +10,6 @@ tests/ui/test_cluster_dashboard.py::test_another_host_is_refused.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -18,6 +17,7 @@ from aiohttp.typedefs import Handler
 
 from bateau.control.restarts import Restarted
 from bateau.domain.errors import ControlError
+from bateau.ports.logs import LiveLogs
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.frame import ROOT
@@ -45,13 +45,14 @@ class ClusterDashboard:
         alerts: AlertDesk | None = None,
         charts: ChartReports | None = None,
         operations: web.Application | None = None,
+        logs: LiveLogs | None = None,
     ) -> None:
-        """`operations` are those of the control API that `bateau` may ask for."""
+        """`operations` are those of the control API that `bateau` may ask for. Without `logs`, none is shown."""
         instance = Instance(
             snapshots=view.snapshots,
             release=lambda: view.release,
             meter=view.meter,
-            logs=NoLogs(),
+            logs=logs,
             needs_key=lambda: False,
             restart=_not_here,
             events=view.events,
@@ -79,25 +80,6 @@ class ClusterDashboard:
 
     async def _link(self, _: web.Request) -> web.Response:
         return web.json_response({"path": self._dashboard.link("operate")})
-
-
-class NoLogs:
-    """The logs of a cluster, which its controller has no right to read."""
-
-    def ids(self) -> Sequence[str]:
-        """Return none."""
-        return ()
-
-    def tail(self, replica_id: str, lines: int) -> Sequence[str]:
-        """Return none."""
-        del replica_id, lines
-        return ()
-
-    async def follow(self, replica_id: str, *, lines: int = 0, every_s: float = 0.2) -> AsyncIterator[str]:
-        """Yield none."""
-        del replica_id, lines, every_s
-        for line in ():
-            yield line
 
 
 @web.middleware

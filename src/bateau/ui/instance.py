@@ -16,7 +16,7 @@ from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.kit.refreshed import Refreshed
-from bateau.ports.logs import Logs
+from bateau.ports.logs import LiveLogs
 from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
@@ -29,14 +29,14 @@ from bateau.wiring.keys import Keys
 class Instance:
     """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
 
-    `keys` are None where the dashboard changes none. `events` returns the latest events, as they are in a view.
-    `reporter` makes the reports for pages that need some.
+    `keys` are None where the dashboard changes none, and `logs` where it shows none. `events` returns the latest
+    events, as they are in a view. `reporter` makes the reports for pages that need some.
     """
 
     snapshots: Snapshots
     release: Callable[[], Release]
     meter: Meter
-    logs: Logs
+    logs: LiveLogs | None
     needs_key: Callable[[], bool]
     restart: Callable[[str], Awaitable[Restarted]]
     events: Callable[[], tuple[Entry, ...] | None]
@@ -70,5 +70,6 @@ class Instance:
             alerts=self.alerts.board(),
             reports=await self.reporter.of(needs, given),
             on_cluster=self.on_cluster,
+            has_logs=self.logs is not None,
             kept=self._kept,
         )

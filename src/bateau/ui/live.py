@@ -170,7 +170,7 @@ class Stream:
         if screen is None:
             await self._send(send, "gone", {})
             return
-        if screen.log_of and self._lines is None:
+        if screen.log_of and self._instance.logs and self._lines is None:
             self._lines = LogLines(self._instance.logs, screen.log_of)
         if known is sent:
             self._sent = known

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 
 from bateau.kit.visible import visible
-from bateau.ports.logs import Logs
+from bateau.ports.logs import LiveLogs
 
 FOLLOW_S: Final = 0.7
 LINES_FIRST: Final = 200
@@ -23,17 +23,17 @@ CHARACTERS_MAX: Final = 4_000  # of one line
 class LogLines:
     """The lines of one service since they were taken last."""
 
-    def __init__(self, logs: Logs, service: str) -> None:
+    def __init__(self, logs: LiveLogs, service: str) -> None:
         self._logs = logs
-        self._prefix = service.replace("/", ".") + "."
+        self._service = service
         self._lines: deque[tuple[str, str]] = deque(maxlen=LINES_MAX)
         self._lost = 0
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def follow_new(self) -> None:
         """Follow the logs of replicas that are not followed yet."""
-        for each in self._logs.ids():
-            if each not in self._tasks and each.startswith(self._prefix) and each[len(self._prefix) :].isdecimal():
+        for each in self._logs.of(self._service):
+            if each not in self._tasks:
                 self._tasks[each] = asyncio.create_task(self._follow(each), name=f"log of {each} for a page")
 
     def taken(self) -> tuple[list[tuple[str, str]], int]:

@@ -38,7 +38,7 @@ class View:
 
     `events` are the latest ones of the timeline, the latest last; None: they cannot be read.
 
-    `change` is there for pages that need it. On a cluster, pages have no logs, and nobody is asked.
+    `change` is there for pages that need it. On a cluster, nobody is asked. Pages show logs if it `has_logs`.
 
     `kept` has what earlier views were made into, by name, so that a thousand rows are not made again for one of them.
     """
@@ -53,6 +53,7 @@ class View:
     reports: Reports = Reports()  # noqa: RUF009 - frozen
     change: ChangeView | None = None
     on_cluster: bool = False
+    has_logs: bool = True
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
     def keep(

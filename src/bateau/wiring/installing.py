@@ -22,7 +22,7 @@ from bateau.domain.system_names import CONTROLLER, CONTROLLER_CERTIFICATES, GATE
 from bateau.domain.unit import Objects
 from bateau.kit.json_value import JsonObject, array_at, object_at, text_at
 from bateau.ports.runtime import Observed
-from bateau.render.installation.objects import Installation
+from bateau.render.installation.objects import LOGS_OPTION, LOGS_SHOWN, Installation
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.api import FIELD_MANAGER, Resource
 from bateau.runtimes.kubernetes.diagnosis import reports
@@ -56,6 +56,7 @@ class Given:
     image: str | None = None
     replicas: int | None = None
     gateway_replicas: int | None = None
+    logs: str | None = None
 
     def over(self, settings: Installation) -> Installation:
         """Return the settings, with the options that were given in their place."""
@@ -208,6 +209,7 @@ async def _settings(api: ApiServer, namespace: str | None, given: Given) -> Inst
         image=given.image or (upgraded(image) if image else start.image),
         replicas=_replicas(controller, start.replicas),
         gateway_replicas=_replicas(gateway, start.gateway_replicas),
+        logs=_logs(controller, start.logs),
     )
     return given.over(installed)
 
@@ -224,6 +226,14 @@ async def _other(api: ApiServer, given: Given) -> OtherTool | None:
     except ControlError:  # the image is named by its digest
         settings = await _settings(api, namespace, replace(given, namespace=None, image="IMAGE"))
     return other_tool(found[0], settings)
+
+
+def _logs(deployment: JsonObject | None, default: str) -> str:
+    """Return the setting as the arguments of an installed controller have it."""
+    containers = array_at(deployment, "spec", "template", "spec", "containers")
+    words = [each for container in containers for each in array_at(container, "args")]
+    at = words.index(LOGS_OPTION) + 1 if LOGS_OPTION in words else len(words)
+    return LOGS_SHOWN if words[at : at + 1] == [LOGS_SHOWN] else default
 
 
 def _replicas(deployment: JsonObject | None, default: int) -> int:

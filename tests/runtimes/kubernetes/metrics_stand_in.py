@@ -54,13 +54,13 @@ class StandIn:
 @asynccontextmanager
 async def metrics_stand_in(api: ApiServer, namespace: str) -> AsyncGenerator[StandIn]:
     """Serve metrics.k8s.io for the length of a block. `api` is an administrator's; the Service is in the namespace."""
-    address = _own_address()
+    address = own_address()
     made = StandIn()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", made.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, address, 0, ssl_context=_tls(address)).start()
+    await web.TCPSite(runner, address, 0, ssl_context=tls(address)).start()
     try:
         for resource, tree in _objects(namespace, address, runner.addresses[0][1]):
             await api.apply(resource, tree)
@@ -130,7 +130,8 @@ def _objects(namespace: str, address: str, port: int) -> list[tuple[Resource, Js
     ]
 
 
-def _own_address() -> str:
+def own_address() -> str:
+    """Return an address of this machine at which an API server beside it reaches a program of the tests."""
     """Return an address of this machine that an EndpointSlice may have: none of loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -140,7 +141,8 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _tls(address: str) -> ssl.SSLContext:
+def tls(address: str) -> ssl.SSLContext:
+    """Return the TLS of a server at an address, with a certificate that nobody has signed."""
     pair = issue(
         server_names=[address], client_name="none", now=datetime.now(tz=UTC), lifetime=timedelta(days=1)
     ).server

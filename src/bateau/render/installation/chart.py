@@ -15,22 +15,31 @@ from typing import Final
 from bateau import __version__
 from bateau.kit.json_value import JsonObject, object_at
 from bateau.kit.yaml_writer import write
-from bateau.render.installation.objects import CONTROLLER_REPLICAS, GATEWAY_REPLICAS, Installation
+from bateau.render.installation.objects import (
+    CONTROLLER_REPLICAS,
+    GATEWAY_REPLICAS,
+    LOGS_HIDDEN,
+    LOGS_SHOWN,
+    Installation,
+)
 from bateau.render.kubernetes.images import OWN_IMAGE
 
 # Words and numbers that stand for a value, and occur nowhere else.
 _NAMESPACE: Final = "namespace-of-the-release"
 _IMAGE: Final = "image-of-the-values"
+_LOGS: Final = "logs-of-the-values"
 _REPLICAS: Final = 1_000_000_007
 _GATEWAY_REPLICAS: Final = 1_000_000_009
 _VALUES: Final[Mapping[str, str]] = {
     _NAMESPACE: ".Release.Namespace",
     _IMAGE: ".Values.image",
+    _LOGS: ".Values.logs",
     str(_REPLICAS): ".Values.replicas",
     str(_GATEWAY_REPLICAS): ".Values.gatewayReplicas",
 }
 _PLACES: Final = re.compile("|".join(_VALUES))
-_SCALARS: Final = re.compile(rf"(?<=[ :-] )(?:{_NAMESPACE}|{_IMAGE})$", re.MULTILINE)
+_SCALARS: Final = re.compile(rf"(?<=[ :-] )(?:{_NAMESPACE}|{_IMAGE}|{_LOGS})$", re.MULTILINE)
+LOGS_PART: Final = "logs"  # is there only if the values say so
 _FILE: Final = f"""\
 apiVersion: v2
 name: bateau
@@ -46,13 +55,20 @@ image: {OWN_IMAGE}
 replicas: {CONTROLLER_REPLICAS}
 # Replicas of the gateway.
 gatewayReplicas: {GATEWAY_REPLICAS}
+# shown: the dashboard of the controller shows the logs of all services to whoever may forward a port of its pod, and
+# the controller has the right to read them. hidden: it has not.
+logs: {LOGS_HIDDEN}
 """
 
 
 def chart(parts_of: Callable[[Installation], Mapping[str, list[JsonObject]]]) -> Mapping[str, str]:
     """Return the text of each file by its path. `parts_of` returns the objects of an installation, by their part."""
-    settings = Installation(namespace=_NAMESPACE, image=_IMAGE, replicas=_REPLICAS, gateway_replicas=_GATEWAY_REPLICAS)
-    templates = {f"templates/{part}.yaml": _template(trees) for part, trees in parts_of(settings).items()}
+    settings = Installation(
+        namespace=_NAMESPACE, image=_IMAGE, replicas=_REPLICAS, gateway_replicas=_GATEWAY_REPLICAS, logs=_LOGS
+    )
+    texts = {part: _template(trees) for part, trees in parts_of(settings).items()}
+    texts[LOGS_PART] = f'{{{{- if eq .Values.logs "{LOGS_SHOWN}" }}}}\n{texts[LOGS_PART]}{{{{- end }}}}\n'
+    templates = {f"templates/{part}.yaml": text for part, text in texts.items()}
     return {"Chart.yaml": _FILE, "values.yaml": _DEFAULTS, **templates}
 
 

@@ -1,7 +1,7 @@
 """The objects of Bateau itself on a cluster: the controller with its rights, and the gateway.
 
-Called by cli.install, control.installation, control.other_tool, render.installation.chart and wiring.installing. Pure.
-The definitions of the kinds come from specs.
+Called by cli.controller, cli.install, control.installation, control.other_tool, render.installation.chart and
+wiring.installing. Pure. The definitions of the kinds come from specs.
 
 Invariant: the namespace enforces the Pod Security Standard `restricted`, and the pods pass it. Held by
 tests/cluster/test_install.py.
@@ -30,11 +30,14 @@ from bateau.domain.system_names import (
     ZONE_LABEL,
 )
 from bateau.kit.json_value import Json, JsonObject
-from bateau.render.installation.rights import Right, rules
+from bateau.render.installation.rights import LOGS, Right, rules
 from bateau.render.kubernetes.images import OWN_IMAGE
 
 CONTROLLER_REPLICAS: Final = 1
 GATEWAY_REPLICAS: Final = 2
+LOGS_OPTION: Final = "--logs"
+LOGS_SHOWN: Final = "shown"
+LOGS_HIDDEN: Final = "hidden"
 _DRAIN_S: Final = 300  # the longest answer that a gateway's pod finishes before it ends
 _END_S: Final = 10
 # The listeners open once the controller has sent the configuration: a gateway may have to wait for the controller.
@@ -48,12 +51,16 @@ _RBAC: Final = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """The settings of an installation. `replicas` are those of the controller, which wait for each other's Lease."""
+    """The settings of an installation. `replicas` are those of the controller, which wait for each other's Lease.
+
+    `logs` is "shown" or "hidden": whether the controller's dashboard shows the logs of replicas, and may read them.
+    """
 
     namespace: str = NAMESPACE
     image: str = OWN_IMAGE
     replicas: int = CONTROLLER_REPLICAS
     gateway_replicas: int = GATEWAY_REPLICAS
+    logs: str = LOGS_HIDDEN
 
 
 def namespace_of(settings: Installation) -> JsonObject:
@@ -73,6 +80,7 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
     subject: JsonObject = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": at}
     channel = f"0.0.0.0:{CHANNEL_PORT}"
     arguments = ["controller", "--namespace", at, "--health", f"0.0.0.0:{HEALTH_PORT}", "--gateway", channel]
+    arguments += [LOGS_OPTION, settings.logs]
     container: JsonObject = {
         "name": "controller",
         "image": settings.image,
@@ -108,6 +116,13 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
             {"from": [{"podSelector": {"matchLabels": _labels(GATEWAY)}}], "ports": [{"port": CHANNEL_PORT}]},
         ]),
     ]  # fmt: skip
+
+
+def log_objects() -> list[JsonObject]:
+    """Return the role with which the controller may read the logs of all pods."""
+    labels: JsonObject = {AGGREGATE: "true"}
+    name = f"{CONTROLLER}-logs"
+    return [_object(f"{_RBAC}/v1", "ClusterRole", name, labels=labels, rules=rules([LOGS], own_namespace=False))]
 
 
 def gateway_objects(settings: Installation) -> list[JsonObject]:

@@ -115,6 +115,11 @@ _OTHERS: Final = (
 )
 
 
+# Not one of the controller's rights unless the installation says so: whoever may forward a port of the controller's pod
+# reads the logs of all services then.
+LOGS: Final = Right(group="", resources=("pods/log",), verbs=("get",), says="shows the logs of replicas")
+
+
 @dataclass(frozen=True, kw_only=True)
 class DocumentResource:
     """A kind of documents in the cluster: its API group, its plural, and whether the controller writes its status."""

@@ -8,7 +8,7 @@ tests/runtimes/kubernetes/test_api.py.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Literal, Self, TypeVar
@@ -278,3 +278,15 @@ class ApiServer:
             query["previous"] = "true"
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
         return await self.requests.text(path, query)
+
+    def following_log(
+        self, namespace: str, pod: str, *, lines: int | None = None, since: str = "", silence_s: float
+    ) -> AsyncGenerator[bytes]:
+        """Yield the log of a pod as it is written, each line after its time (RFC 3339) and a space.
+
+        It begins with the last lines, or with those `since` a time. Raises ClusterError.
+        """
+        query = {"follow": "true", "timestamps": "true"}
+        query |= {"sinceTime": since} if since else {} if lines is None else {"tailLines": str(lines)}
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
+        return self.requests.chunks(path, query, silence_s=silence_s)

@@ -1,6 +1,6 @@
 """Send requests to an API server: connections, credentials, retries, and errors in words.
 
-Called by runtimes.kubernetes. This module and api.py beside it are all that knows HTTP.
+Called by runtimes.kubernetes and wiring.pod_logs. This module and api.py beside it are all that knows HTTP.
 
 Invariant: a request is sent again only if sending it twice means the same as once, and not before the server's own
 Retry-After. Held by tests/runtimes/kubernetes/test_api.py.
@@ -13,7 +13,7 @@ import os
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Literal
@@ -187,6 +187,15 @@ class Requests:
             if response.status >= _ERRORS:
                 self._told(response.status, read, path)
             return read.decode("utf-8", "replace")
+
+    async def chunks(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncGenerator[bytes]:
+        """Yield an answer as it comes, until it ends, breaks, or is silent for so long. Raises the errors of `json`."""
+        async with self._answer("GET", path, query, None, "", silence_s=silence_s) as response:
+            if response.status >= _ERRORS:
+                self._told(response.status, await response.read(), path)
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async for chunk in response.content.iter_any():
+                    yield chunk
 
     @asynccontextmanager
     async def websocket(

@@ -80,6 +80,11 @@ class LogFolder:
         """Return the ids of all replicas that have a log."""
         return sorted(path.stem for path in self._folder.glob("*.log"))
 
+    def of(self, service: str) -> Sequence[str]:
+        """Return the ids of the replicas of a service that have a log."""
+        prefix = service.replace("/", ".") + "."
+        return [each for each in self.ids() if each.startswith(prefix) and each[len(prefix) :].isdecimal()]
+
     def tail(self, replica_id: str, lines: int) -> Sequence[str]:
         """Return the last lines of a log, oldest first. Raises OSError if it cannot be read."""
         return tail(self._path(replica_id), lines)

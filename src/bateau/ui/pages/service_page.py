@@ -34,6 +34,8 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
     service, workload = view.services.get(key), view.workloads.get(key)
     if service is None or parts.get("span", "hour") not in SPANS:
         return None
+    # The gateways of a cluster are pods of no service.
+    has_log = view.has_logs and not (view.on_cluster and service is view.status.gateway)
     found = [
         Part(id="summary", make=partial(_summary, view, service)),
         Part(id="alerts", make=partial(_alerts, view, key), of=(view.alerts,)),
@@ -46,13 +48,13 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
             else []
         ),
         *usage_parts(view, key),
-        *([] if view.on_cluster else [Part(id="log", make=_log, live=False)]),
+        *([Part(id="log", make=_log, live=False)] if has_log else []),
         Part(id="events", make=partial(_events, view, key), of=(view.events,)),
     ]
     if workload and workload.tree:
         found.append(Part(id="spec", make=partial(_spec, workload), of=(workload,)))
     scripts = ("service.js", "charts.js", "alerts.js")
-    return Screen(title=parts["name"], parts=found, log_of=None if view.on_cluster else key, scripts=scripts)
+    return Screen(title=parts["name"], parts=found, log_of=key if has_log else None, scripts=scripts)
 
 
 def _alerts(view: View, key: str) -> h.Element:
