@@ -9,6 +9,7 @@ from bateau.control.alert_book import GROUP_WAIT_S
 from bateau.control.cluster_status import Namespace, cluster_release, cluster_status
 from bateau.control.declared import Excepted
 from bateau.control.happenings import happenings
+from bateau.domain.alert_rules import DAY_S
 from bateau.domain.object_state import ObjectState
 from bateau.domain.replica import End, ReplicaState
 from bateau.domain.status import Status
@@ -138,6 +139,30 @@ async def test_a_deployment_that_fails_is_an_alert_with_the_reason(tmp_path: Pat
     await cluster.after(0)
     assert await cluster.after(60) == ["BateauRolloutFailed"]
     assert "exceeded its progress deadline" in cluster.alerts.board().firing[0].alert.cause
+
+
+async def test_a_rollback_that_is_kept_for_a_day_is_an_alert_until_it_ends(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+
+    def holds(pins: dict[str, int]) -> None:
+        cluster.shows(READY)
+        (one,) = cluster.found
+        assert one.declared
+        cluster.found = [replace(one, declared=replace(one.declared, pins=pins))]
+
+    holds({"app/web": 7})
+    assert await cluster.after(0) == []
+    assert await cluster.after(DAY_S - 60) == []
+    assert await cluster.after(60) == ["BateauRevisionHeld"]
+    (alert,) = (each.alert for each in cluster.alerts.board().firing)
+    assert (alert.service, alert.says) == ("app/shop.web", "it is held at revision 7")
+    holds({})
+    (one,) = cluster.found
+    assert one.declared
+    cluster.found = [replace(one, declared=replace(one.declared, wrong="shop.yaml:3:1: expected a number"))]
+    assert await cluster.after(600) == ["BateauRevisionHeld"], "with errors in the specs, nobody knows"
+    holds({})
+    assert await cluster.after(600) == []
 
 
 async def test_drift_that_stays_is_an_alert_and_that_of_an_autoscaler_is_none(tmp_path: Path) -> None:

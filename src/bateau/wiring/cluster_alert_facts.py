@@ -56,6 +56,7 @@ class ClusterFacts:
             "drifted": self._of(status, self._drifted),
             "exception-ends": self._of(status, lambda _: self._exceptions(now)),
             "out-of-memory": self._of(status, lambda _: out_of_memory(events, now)),
+            "revision-held": self._of(status, lambda _: self._held()),
             "rollout-failed": self._of(status, _failed),
             "source-failed": self._of(status, self._source),
             "specs-rejected": self._of(status, rejected),
@@ -72,7 +73,7 @@ class ClusterFacts:
         return ALWAYS if self.terms.is_another else None
 
     def _of(
-        self, status: Status | None, look: Callable[[Status], Sequence[Seen]]
+        self, status: Status | None, look: Callable[[Status], Sequence[Seen] | None]
     ) -> Callable[[], Sequence[Seen] | None]:
         return lambda: look(status) if status is not None and self.terms.is_read else None
 
@@ -87,6 +88,17 @@ class ClusterFacts:
     def _exceptions(self, now: float) -> Sequence[Seen]:
         declared = (each.declared for each in self.terms.namespaces() if each.declared)
         return ending_soon((each for one in declared for each in one.exceptions or ()), now)
+
+    def _held(self) -> Sequence[Seen] | None:
+        """Return the services of a followed environment that a rollback holds; None while its specs have errors."""
+        found: list[Seen] = []
+        for one in self.terms.namespaces():
+            if one.declared is None or one.declared.wrong is not None:
+                return None
+            for own, revision in sorted(one.declared.pins.items()):
+                key = shown_key(one.name, own)
+                found.append(Seen(subject=key, service=key, says=f"it is held at revision {revision}"))
+        return found
 
     def _drifted(self, _status: Status) -> Sequence[Seen]:
         return [
