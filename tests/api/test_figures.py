@@ -48,7 +48,7 @@ async def test_figures_that_are_not_known_are_null(folder: Path) -> None:
     unknown = dict.fromkeys(("requestsPerS", "errors", "latencySP95", "tokensPerS", "memoryBytes", "cpuCores"))
     raw = {"seconds": 0.0, "tokensMissing": False, **unknown}
     shop = {"seconds": 30.0, "requestsPerS": 2.0, "errors": 0.5, "memoryBytes": 2**20, "cpuCores": 0.25}
-    assert tree == {"number": 3, "services": {"app/shop": {**raw, **shop}, "app/raw": raw}}
+    assert tree == {"number": 3, "services": {"app/shop": {**raw, **shop}, "app/raw": raw}, "unmeasured": None}
 
 
 async def test_a_control_plane_of_an_earlier_version_is_reported_as_one(folder: Path) -> None:

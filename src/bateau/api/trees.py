@@ -132,6 +132,7 @@ class FiguresTree(TypedDict):
 
     number: int
     services: dict[str, FigureTree]
+    unmeasured: str | None
 
 
 class RowTree(TypedDict):
