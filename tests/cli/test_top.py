@@ -54,7 +54,10 @@ CHAT: FigureTree = {
 
 
 def sample(figures: dict[str, FigureTree], *services: ServiceStatus, rejected: bool = False) -> Sample:
-    return Sample(status=status_tree(status(*services, rejected=rejected)), figures={"number": 1, "services": figures})
+    return Sample(
+        status=status_tree(status(*services, rejected=rejected)),
+        figures={"number": 1, "services": figures, "unmeasured": None},
+    )
 
 
 THREE = (
