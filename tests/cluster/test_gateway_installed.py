@@ -107,8 +107,8 @@ def asked(
     return namespace("logs", name)
 
 
-def dashboard(kubeconfig: Path, directory: Path, path: str) -> str:
-    """Open the dashboard of the controller as a browser does, and return a page."""
+def dashboard(kubeconfig: Path, directory: Path, path: str) -> tuple[str, str]:
+    """Open the dashboard of the controller as a browser does, and return a page and the first lines of its log."""
     command = [Path(sys.executable).with_name("bateau"), "open", "--env", "prod", "--directory", str(directory)]
     environ = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
@@ -117,7 +117,11 @@ def dashboard(kubeconfig: Path, directory: Path, path: str) -> str:
             link = process.stdout.readline().strip()
             browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
             assert "Signed in" in browser.open(link, timeout=30).read().decode()
-            return browser.open(f"{link.partition('/ui/')[0]}/ui{path}", timeout=30).read().decode()
+            address = f"{link.partition('/ui/')[0]}/ui"
+            page = browser.open(f"{address}{path}", timeout=30).read().decode()
+            with browser.open(f"{address}/live?path={path}", timeout=30) as stream:
+                lines = next(data for event in stream if event == b"event: lines\n" for data in stream)
+            return page, lines.decode()
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130
@@ -140,7 +144,7 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
                 f"--from-literal=PIP_INDEX_URL=https://{INDEX}:{PORT}/simple/",
                 "--from-literal=SSL_CERT_FILE=/etc/bateau-fetch/ca.crt",
             )  # fmt: skip
-            assert "Bateau is ready" in bateau(loaded, "install", "--image", app.name)
+            assert "Bateau is ready" in bateau(loaded, "install", "--image", app.name, "--logs", "shown")
             laptop("apply", f"--filename={EXAMPLE}")
             laptop("wait", "model/chat", "--for=condition=Ready", "--timeout=120s")
             assert "TOKENS 8" in asked(laptop, app.name, "first", "chat")
@@ -171,10 +175,11 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             assert (groups["ci"]["tokensOut"], groups["(no key)"]["tokensOut"]) == (8, 16)
             assert groups["ci"]["errors"] >= 1
             assert cluster["gatewaysUnknown"] == []
-            page = dashboard(loaded, tmp_path, "/services/model/laptop.chat")
+            page, lines = dashboard(loaded, tmp_path, "/services/model/laptop.chat")
             assert "laptop.chat" in page
             assert "Ready" in page
             assert "smollm2" in page, "the spec with the origin of each field"
+            assert "server is listening" in lines, lines
         finally:
             kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone-")
             kubectl("delete", "keys.bateau.dev", "ci", "--ignore-not-found")

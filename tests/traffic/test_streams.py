@@ -1,134 +1,138 @@
-"""The gRPC server of the control channel, against a peer that is silent, and one that closes."""
+"""Streams pass chunk by chunk, a client that leaves is noticed over there, and what drains is left in peace."""
 
 import asyncio
-import shutil
-import socket
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
 
-import grpc
-import grpc.aio
-import h2.config
-import h2.connection
 import pytest
-from envoy.service.discovery.v3 import discovery_pb2 as _discovery_pb2
+from aiohttp import ClientError, web
 
-from bateau.traffic.envoy.doors import UnixDoor
-from bateau.traffic.envoy.streams import StreamServer
+from bateau.domain.endpoint import Backend
+from traffic.gateway import Gateway, eventually, model
+from traffic.upstream import Stream, Upstream
 
-discovery_pb2: Any = _discovery_pb2  # generated without type information
-METHOD = "/test.Streams/Follow"
-WAIT_S = 10.0
-LARGE = discovery_pb2.DeltaDiscoveryResponse(nonce="x" * 1_000_000)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-class Followed:
-    """A method that sends large messages for as long as its peer takes them."""
-
-    def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    async def serve(self, _requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
-        self.begun.set()
-        try:
-            while True:
-                yield LARGE
-        finally:
-            self.ended.set()
+CHAT = "/v1/chat/completions"
+ASK = {"model": "chat", "stream": True}
 
 
-def server_of(followed: Followed, *, keepalive_s: float) -> StreamServer:
-    return StreamServer(
-        {METHOD: followed.serve},
-        request=discovery_pb2.DeltaDiscoveryRequest,
-        response=discovery_pb2.DeltaDiscoveryResponse,
-        keepalive_s=keepalive_s,
-    )
+async def test_chunks_arrive_as_they_are_sent(gateway: Gateway, first: Upstream) -> None:
+    stream = Stream()
+    first.answer = stream.answer
+    await gateway.publish(model("chat", first.endpoint()))
+    async with gateway.session.post(CHAT, json=ASK) as response:
+        assert response.headers["content-type"] == "text/event-stream"
+        for number in range(5):
+            stream.send(f"data: {number}\n\n".encode())
+            # The next is not sent before this one is here: had it been buffered, the test would end in a timeout.
+            assert await response.content.readuntil(b"\n\n") == f"data: {number}\n\n".encode()
+        stream.end()
+        assert await response.content.read() == b""
 
 
-@pytest.fixture
-def socket_path() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="bt-")
-    yield f"{folder}/peer.sock"
-    shutil.rmtree(folder)
+async def test_a_client_that_leaves_is_noticed_by_the_replica(gateway: Gateway, first: Upstream) -> None:
+    stream = Stream()
+    first.answer = stream.answer
+    await gateway.publish(model("chat", first.endpoint()))
+    response = await gateway.session.post(CHAT, json=ASK)
+    stream.send(b"data: 0\n\n")
+    await response.content.readuntil(b"\n\n")
+    response.close()
+    await eventually(lambda: _is(first.cut_off == 1))
+    assert await eventually(lambda: _none_in_flight(gateway, first))
 
 
-@pytest.fixture
-def followed() -> Followed:
-    return Followed()
+async def test_a_client_that_leaves_before_the_first_byte_is_noticed_too(gateway: Gateway, first: Upstream) -> None:
+    stream = Stream()
+
+    async def think(request: web.Request) -> web.StreamResponse:
+        stream.begun.set()
+        return await _never(request)
+
+    first.answer = think
+    await gateway.publish(model("chat", first.endpoint()))
+    asking = asyncio.create_task(gateway.chat())
+    await stream.begun.wait()
+    asking.cancel()
+    await eventually(lambda: _is(first.cut_off == 1))
 
 
-async def test_a_silent_peer_counts_as_gone(socket_path: str, followed: Followed) -> None:
-    server = server_of(followed, keepalive_s=0.2)
-    await UnixDoor(Path(socket_path)).open(server)
-    peer = socket.socket(socket.AF_UNIX)
-    peer.connect(socket_path)
-    try:
-        peer.sendall(_request())  # it reads nothing
-        async with asyncio.timeout(WAIT_S):
-            await followed.begun.wait()
-            await followed.ended.wait()
-    finally:
-        await server.stop()
-        peer.close()
+async def test_a_draining_replica_gets_nothing_new_while_its_stream_ends_and_is_counted(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    stream = Stream()
+    first.answer = stream.answer
+    await gateway.publish(model("chat", first.endpoint()))
+    async with gateway.session.post(CHAT, json=ASK) as response:
+        stream.send(b"data: 0\n\n")
+        await response.content.readuntil(b"\n\n")
+        await gateway.publish(model("chat", first.endpoint(draining=True), second.endpoint()))
+        for _ in range(20):
+            assert (await gateway.chat()).tree == {"upstream": "model.chat.1"}
+        assert len(first.seen) == 1
+        assert await gateway.in_flight("model.chat.0") == 1
+        stream.send(b"data: [DONE]\n\n")
+        stream.end()
+        assert await response.content.read() == b"data: [DONE]\n\n"
+    assert await eventually(lambda: _none_in_flight(gateway, first))
 
 
-async def test_a_peer_that_answers_pings_stays(socket_path: str) -> None:
-    idle = Idle()
-    server = StreamServer(
-        {METHOD: idle.serve},
-        request=discovery_pb2.DeltaDiscoveryRequest,
-        response=discovery_pb2.DeltaDiscoveryResponse,
-        keepalive_s=0.1,
-    )
-    await UnixDoor(Path(socket_path)).open(server)
-    async with grpc.aio.insecure_channel(f"unix:{socket_path}") as channel:
-        open_stream: Any = channel.stream_stream
-        call = open_stream(METHOD, response_deserializer=discovery_pb2.DeltaDiscoveryResponse.FromString)
-        responses = call(idle.requests())
-        await asyncio.sleep(1.0)
-        idle.send.set()
-        async with asyncio.timeout(WAIT_S):
-            assert (await responses.read()).nonce == "1"
-        await server.stop()
+async def test_with_nobody_else_ready_a_draining_replica_still_gets_nothing_new(
+    gateway: Gateway, first: Upstream
+) -> None:
+    await gateway.publish(model("chat", first.endpoint(draining=True)))
+    answer = await gateway.chat()
+    assert (answer.status, answer.error["code"]) == (503, "no_ready_replica")
+    assert not first.seen
 
 
-async def test_a_peer_is_disconnected_when_the_server_stops(socket_path: str, followed: Followed) -> None:
-    server = server_of(followed, keepalive_s=10.0)
-    await UnixDoor(Path(socket_path)).open(server)
-    reader, writer = await asyncio.open_unix_connection(socket_path)
-    writer.write(_request())
-    await followed.begun.wait()
-    await server.stop()
-    async with asyncio.timeout(WAIT_S):
-        await reader.read()  # to its end
-        await followed.ended.wait()
-    writer.close()
+async def test_a_service_that_leaves_is_unknown_at_once_while_its_stream_ends_and_is_counted(
+    gateway: Gateway, first: Upstream
+) -> None:
+    stream = Stream()
+    first.answer = stream.answer
+    await gateway.publish(model("chat", first.endpoint()))
+    async with gateway.session.post(CHAT, json=ASK) as response:
+        stream.send(b"data: 0\n\n")
+        await response.content.readuntil(b"\n\n")
+        leaving = Backend(
+            service="model/chat", name="chat", protocol="leaving", endpoints=(first.endpoint(draining=True),)
+        )
+        await gateway.publish(leaving)
+        assert (await gateway.chat()).status == 404
+        assert await gateway.in_flight("model.chat.0") == 1
+        stream.send(b"data: [DONE]\n\n")
+        stream.end()
+        assert await response.content.read() == b"data: [DONE]\n\n"
+    assert await eventually(lambda: _none_in_flight(gateway, first))
 
 
-class Idle:
-    """A method that sends one message when it is told to."""
+async def test_a_stream_that_breaks_after_its_first_byte_is_not_sent_again(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"data: 0\n\n")
+        assert request.transport
+        request.transport.abort()
+        return response
 
-    def __init__(self) -> None:
-        self.send = asyncio.Event()
-
-    async def serve(self, _requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
-        await self.send.wait()
-        yield discovery_pb2.DeltaDiscoveryResponse(nonce="1")
-
-    async def requests(self) -> AsyncGenerator[bytes]:
-        await self.send.wait()
-        yield b""
+    first.answer = second.answer = break_off
+    await gateway.publish(model("chat", first.endpoint(), second.endpoint()))
+    with pytest.raises(ClientError):
+        async with gateway.session.post(CHAT, json=ASK) as response:
+            await response.read()
+    assert len(first.seen) + len(second.seen) == 1
 
 
-def _request() -> bytes:
-    peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    peer.initiate_connection()
-    peer.increment_flow_control_window(100_000_000)
-    headers = [(":method", "POST"), (":path", METHOD), (":scheme", "http"), (":authority", "test"), ("te", "trailers")]
-    peer.send_headers(1, [*headers, ("content-type", "application/grpc")])
-    peer.increment_flow_control_window(100_000_000, 1)
-    return peer.data_to_send()
+async def _is(value: bool) -> bool:
+    return value
+
+
+async def _never(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def _none_in_flight(gateway: Gateway, upstream: Upstream) -> bool:
+    return await gateway.in_flight(upstream.name) == 0

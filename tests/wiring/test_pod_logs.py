@@ -1,4 +1,5 @@
-"""Logs of pods that a page follows, against a small API server; tests/cluster has those of a real kubelet."""
+"""Logs of pods that a page follows, against a small API server; tests/cluster/test_gateway_installed.py
+has that of a real kubelet."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -51,6 +52,12 @@ async def test_a_stream_that_is_cut_continues_without_a_line_twice() -> None:
     assert asked[0].path == "/api/v1/namespaces/shop/pods/web-1/log"
     assert dict(asked[0].query) == {"follow": "true", "timestamps": "true", "tailLines": "200"}
     assert asked[1].query["sinceTime"] == f"{AT}10Z"
+
+
+async def test_the_log_of_a_pod_with_several_containers_is_not_awaited() -> None:
+    says = "a container name must be specified for pod web-1, choose one of: [web proxy]"
+    lines, _ = await followed(status(400, "BadRequest", says))
+    assert lines == ["(the pod has several containers: kubectl logs -n shop web-1 --all-containers)"]
 
 
 async def test_times_of_another_zone_and_lines_without_one_are_shown() -> None:

@@ -32,6 +32,7 @@ LINE_BYTES_MAX: Final = 16 * 1024
 AGAIN_S: Final = 2.0
 _SILENCE_S: Final = 600.0
 _BYTES_PER_S: Final = 2**20
+_SEVERAL_CONTAINERS: Final = "a container name must be specified"  # the API server's words
 _NANOSECONDS: Final = 9  # digits
 _TIME: Final = re.compile(r"([^.]+?)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)").fullmatch
 Time = tuple[int, int]  # seconds since the epoch, and nanoseconds
@@ -70,8 +71,14 @@ class PodLogs:
                             yield text
                 except NotFound:
                     return
-                except (ClusterUnreachable, ObjectRefused):
-                    pass  # such as a container that has not started
+                except ClusterUnreachable:
+                    pass
+                except ObjectRefused as error:
+                    if _SEVERAL_CONTAINERS in error.message:
+                        namespace, _, name = replica_id.partition("/")
+                        yield f"(the pod has several containers: kubectl logs -n {namespace} {name} --all-containers)"
+                        return
+                    # Such as a container that has not started.
                 except ClusterError as error:
                     yield f"(the log cannot be read: {error.message})"
                     return

@@ -4,7 +4,7 @@ Called by traffic.envoy.ads.
 
 Refused: grpcio. Its threads wake up eleven times a second while nothing happens. grpclib runs in the event loop.
 Invariant: a peer that is silent counts as gone, even if messages for it wait. Held by
-tests/traffic/test_streams.py::test_a_silent_peer_counts_as_gone.
+tests/traffic/test_stream_server.py::test_a_silent_peer_counts_as_gone.
 """
 
 import asyncio
