@@ -1,5 +1,6 @@
 """Spec files are written whole, inside their directory, and never over a text that the writer does not know."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -109,3 +110,55 @@ def test_one_of_two_writers_wins(tmp_path: Path):
     with pytest.raises(ChangedMeanwhileError, match=r"chat.yaml has changed since this draft began"):
         write_specs(tmp_path, {"chat.yaml": new(A + "# mine\n", A)})
     assert (tmp_path / "chat.yaml").read_text() == B
+
+
+def gone(before: str) -> TextChange:
+    return TextChange(before=before, after=None)
+
+
+def test_a_known_file_is_deleted(tmp_path: Path):
+    write_specs(tmp_path, {"chat.yaml": new(A), "apps/shop.yaml": new(B)})
+    write_specs(tmp_path, {"chat.yaml": gone(A)})
+    assert SpecFiles(tmp_path, default={}).read() == {"apps/shop.yaml": B}
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["apps", "shop.yaml"], "nothing is left over"
+
+
+def test_a_file_that_has_changed_is_not_deleted(tmp_path: Path):
+    (tmp_path / "one.yaml").write_text(A)
+    (tmp_path / "two.yaml").write_text("# edited\n")
+    with pytest.raises(ChangedMeanwhileError) as caught:
+        write_specs(tmp_path, {"one.yaml": gone(A), "two.yaml": gone(A), "three.yaml": gone(A)})
+    assert caught.value.texts == {"two.yaml": "# edited\n", "three.yaml": None}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["one.yaml", "two.yaml"]
+
+
+def test_no_link_leads_a_deletion_out(tmp_path: Path):
+    outside, specs = tmp_path / "outside", tmp_path / "specs"
+    outside.mkdir()
+    specs.mkdir()
+    (outside / "file.yaml").write_text(A)
+    (specs / "first.yaml").write_text(A)
+    (specs / "folder").symlink_to(outside)
+    (specs / "file.yaml").symlink_to(outside / "file.yaml")
+    for name in ("folder/file.yaml", "file.yaml"):
+        with pytest.raises(ControlError, match="link"):
+            write_specs(specs, {"first.yaml": gone(A), name: gone(A)})
+    with pytest.raises(ControlError, match="is not the name of a spec file"):
+        write_specs(specs, {"first.yaml": gone(A), "../outside/file.yaml": gone(A)})
+    assert (outside / "file.yaml").read_text() == A
+    assert sorted(each.name for each in specs.iterdir()) == ["file.yaml", "first.yaml", "folder"]
+
+
+def test_a_document_that_moves_is_always_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_specs(tmp_path, {"old.yaml": new(A)})
+    there: list[list[str]] = []
+
+    def unlink(name: str, *, dir_fd: int) -> None:
+        there.append(sorted(each.name for each in tmp_path.iterdir()))
+        remove(name, dir_fd=dir_fd)
+
+    remove = os.unlink
+    monkeypatch.setattr("bateau.sources.spec_writing.os.unlink", unlink)
+    write_specs(tmp_path, {"old.yaml": gone(A), "renamed.yaml": new(A)})
+    assert "renamed.yaml" in there[0]
+    assert [each.name for each in tmp_path.iterdir()] == ["renamed.yaml"]

@@ -272,6 +272,11 @@ def model(name: str, *endpoints: Endpoint, **more: Any) -> Backend:
     return Backend(service=f"model/{name}", name=name, protocol="openai", endpoints=endpoints, **more)
 
 
+def translated(*endpoints: Endpoint, **more: Any) -> Backend:
+    """Return the backend of the translator."""
+    return Backend(service="gateway/translator", name="translator", protocol="translated", endpoints=endpoints, **more)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -54,14 +54,7 @@ async def test_a_new_control_plane_whose_clusters_differ_replaces_them_with_thei
     gateway: Gateway, first: Upstream, second: Upstream
 ) -> None:
     chat, port = model("chat", first.endpoint()), free_port()
-    as_http = Backend(
-        service="app/shop",
-        name="shop",
-        protocol="http",
-        endpoints=(second.endpoint(),),
-        listen_port=port,
-        port_name="main",
-    )
+    as_http = _app(port, second)
     await gateway.publish(chat, replace(as_http, protocol="grpc"))
     await gateway.restart_control(chat, as_http)
 

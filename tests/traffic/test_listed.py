@@ -17,7 +17,7 @@ from yarl import URL
 from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint
 from bateau.traffic.envoy.key_filters import glob_regex
-from traffic.gateway import WAIT_S, Answer, Gateway, becomes_equal, eventually, model
+from traffic.gateway import WAIT_S, Answer, Gateway, becomes_equal, eventually, model, translated
 from traffic.upstream import Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,7 +38,7 @@ async def translator(gateway: Gateway) -> AsyncIterator[Backend]:
 
         await eventually(listens)
         endpoint = Endpoint(replica="gateway.translator.0", address=str(socket))
-        yield Backend(service="gateway/translator", name="translator", protocol="translated", endpoints=(endpoint,))
+        yield translated(endpoint)
     finally:
         process.terminate()
         await process.wait()

@@ -1,11 +1,11 @@
 """A2: a replica of a model never gets so many requests that its probe waits behind them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
-from bateau.domain.endpoint import Backend
 from bateau.traffic.envoy import clusters
 from traffic.gateway import Answer, Gateway, eventually, model
 from traffic.upstream import Upstream
@@ -117,8 +117,8 @@ async def test_a_bound_of_a_model_counts_what_is_in_flight_on_all_replicas_exact
 async def test_a_service_that_leaves_keeps_its_cluster_and_with_it_its_counts(
     gateway: Gateway, first: Upstream
 ) -> None:
-    leaving = Backend(service="model/chat", name="chat", protocol="leaving", endpoints=(first.endpoint(),))
-    assert clusters.cluster(leaving) == clusters.cluster(model("chat", first.endpoint()))
+    chat = model("chat", first.endpoint())
+    assert clusters.cluster(replace(chat, protocol="leaving")) == clusters.cluster(chat)
     assert gateway.url
 
 

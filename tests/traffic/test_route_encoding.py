@@ -1,15 +1,23 @@
-"""Routes are encoded one by one, and Envoy gets what it would get if they were encoded as a whole."""
+"""Routes are encoded one by one, and Envoy gets what it would get if they were encoded as a whole.
+
+Nothing that did not change is encoded again.
+"""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseError
 
-from bateau.domain.endpoint import Backend, Hold
+from bateau.domain.endpoint import Backend, Hold, Traffic
 from bateau.kit.json_value import ReadObject
+from bateau.traffic.envoy import resources
 from bateau.traffic.envoy.api import EnvoyApi
+from bateau.traffic.envoy.listener import FrontSettings
+from bateau.traffic.envoy.resources import ResourceBuilder
 from bateau.traffic.envoy.route_encoding import RouteEncoder
 from bateau.traffic.envoy.routes import front_routes
 from bateau.wiring.envoy import envoy_binary
@@ -54,6 +62,31 @@ def test_an_unchanged_route_is_not_encoded_again(api: EnvoyApi, monkeypatch: pyt
     # By its name and by its alias, and what the lists of models say about it.
     assert 2 <= len(encoded) <= 8, [str(each)[:200] for each in encoded]
     assert encoder.encode(front_routes(MODELS)) == first
+
+
+def test_an_unchanged_filter_is_not_encoded_again(api: EnvoyApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its keys are in another order: the encoder moves `@type` in the values that it gets."""
+    builder = ResourceBuilder(api, ("127.0.0.1", 8080), Path("/run/control.sock"), "gateway/envoy")
+    encoded: list[str] = []
+    first = builder.build(Traffic(backends=(*MODELS,)))
+    encode, filters = api.encode, resources.front_filters
+
+    def counted(type_name: str, value: ReadObject) -> bytes:
+        encoded.append(type_name)
+        return encode(type_name, value)
+
+    def turned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: turned(each) for key, each in reversed(cast("dict[str, Any]", value).items())}
+        return [turned(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
+
+    def in_another_order(front: FrontSettings, models: list[Backend]) -> Iterator[ReadObject]:
+        return map(turned, filters(front, models))
+
+    monkeypatch.setattr(api, "encode", counted)
+    monkeypatch.setattr(resources, "front_filters", in_another_order)
+    assert builder.build(Traffic(backends=(*MODELS,))) == first
+    assert encoded == []
 
 
 def test_a_route_that_this_envoy_does_not_have_is_refused(api: EnvoyApi) -> None:

@@ -83,13 +83,7 @@ async def test_a_stream_ends_on_the_replica_of_a_model_that_falls_asleep(gateway
     async with gateway.session.post("/v1/chat/completions", json=body) as response:
         stream.send(b"one")
         assert b"one" in await response.content.readany()
-        leaving = Backend(
-            service="model/chat",
-            name="chat",
-            protocol="leaving",
-            generation=20,
-            endpoints=(first.endpoint(draining=True),),
-        )
+        leaving = replace(awake(20, first.endpoint(draining=True)), protocol="leaving")
         await gateway.publish(asleep(21), leaving)
         assert await gateway.in_flight(first.name) == 1
         stream.send(b"two")

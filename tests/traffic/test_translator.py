@@ -15,21 +15,17 @@ import pytest_asyncio
 from aiohttp import web
 
 from bateau.domain.api_key import ApiKey
-from bateau.domain.endpoint import Backend, Endpoint, Hold
+from bateau.domain.endpoint import Endpoint, Hold
 from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.store.ledger import Ledger
 from bateau.testing.source import model_file
-from traffic.gateway import Answer, Gateway, eventually, model
+from traffic.gateway import Answer, Gateway, eventually, model, translated
 from traffic.issuer import AUDIENCE, RealIssuer
 from traffic.upstream import Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
-
-
-def translator(*endpoints: Endpoint, **more: Any) -> Backend:
-    return Backend(service="gateway/translator", name="translator", protocol="translated", endpoints=endpoints, **more)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -53,7 +49,7 @@ async def running(gateway: Gateway) -> AsyncIterator[Endpoint]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def served(gateway: Gateway, first: Upstream, running: Endpoint) -> Gateway:
     """The gateway with one model, and the translator."""
-    await gateway.publish(model("chat", first.endpoint()), translator(running))
+    await gateway.publish(model("chat", first.endpoint()), translated(running))
     return gateway
 
 
@@ -197,7 +193,7 @@ async def test_pairs_of_texts_are_ranked(gateway: Gateway, first: Upstream, runn
         return web.json_response({"results": [{"index": each, "relevance_score": score} for each, score in scored]})
 
     first.answer = rank
-    await gateway.publish(model("chat", first.endpoint(), task="rerank"), translator(running))
+    await gateway.publish(model("chat", first.endpoint(), task="rerank"), translated(running))
     about = (await gateway.ask("GET", "/v2/models/chat")).tree
     assert [each["name"] for each in about["inputs"]] == ["query", "document"]
     assert about["outputs"] == [{"name": "score", "datatype": "FP32", "shape": [-1]}]
@@ -301,7 +297,7 @@ async def test_models_are_described_by_their_files(gateway: Gateway, first: Upst
     known = model("chat", first.endpoint(), created=1_700_000_000, file=replace(file, sha256="ab" * 32, header=header))
     sleepy = model("sleepy", first.endpoint(), generation=1, idle_after_s=60.0, file=file)
     asleep = model("asleep", generation=1, hold=Hold(requests_max=1, wait_s=1.0, says="a test"))
-    await gateway.publish(known, sleepy, asleep, translator(running))
+    await gateway.publish(known, sleepy, asleep, translated(running))
     found = {each["name"]: each for each in (await gateway.ask("GET", "/api/tags")).tree["models"]}
     assert found["chat:latest"] == {
         "name": "chat:latest",
@@ -342,7 +338,7 @@ async def test_a_model_is_unloaded_by_its_spec_only(
 ) -> None:
     hold = Hold(requests_max=1, wait_s=1.0, says="a test")
     await gateway.publish(
-        model("chat", first.endpoint()), model("asleep", hold=hold, generation=1), translator(running)
+        model("chat", first.endpoint()), model("asleep", hold=hold, generation=1), translated(running)
     )
     refused = await ask(gateway, "/api/generate", {"model": "chat", "keep_alive": keep_alive})
     assert (refused.status, "chat stays loaded" in refused.tree["error"]) == (501, True)
@@ -384,7 +380,7 @@ async def test_long_texts_are_cut_to_the_context_for_embeddings(
     gateway: Gateway, first: Upstream, running: Endpoint
 ) -> None:
     """As in Ollama: unless the client asks for an error."""
-    await gateway.publish(model("chat", first.endpoint(), engine="llama.cpp"), translator(running))
+    await gateway.publish(model("chat", first.endpoint(), engine="llama.cpp"), translated(running))
     first.answer = small_engine(4)
     texts = ["a", "a b c d e", "a b"]
     answer = await ask(gateway, "/api/embed", {"model": "chat", "input": texts})
@@ -436,14 +432,14 @@ async def test_a_sleeping_translator_is_woken_by_a_request_with_and_without_a_bo
     chat = model("chat", first.endpoint())
     for generation, (method, path, body) in enumerate((("GET", "/api/tags", None), ("POST", "/api/chat", CHAT))):
         hold = Hold(requests_max=64, wait_s=10.0, says="it starts")
-        await gateway.publish(chat, translator(generation=generation, hold=hold))
+        await gateway.publish(chat, translated(generation=generation, hold=hold))
         held = asyncio.create_task(gateway.ask(method, path, json=body))
 
         async def is_asked(generation: int = generation) -> bool:
             return gateway.plane.observe().asked == {"gateway/translator": generation}
 
         await eventually(is_asked)
-        await gateway.publish(chat, translator(running, generation=generation))
+        await gateway.publish(chat, translated(running, generation=generation))
         assert (await held).status == 200
 
 

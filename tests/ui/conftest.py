@@ -1,4 +1,4 @@
-"""A dashboard for each test."""
+"""A dashboard for each test, and a browser for each module."""
 
 import asyncio
 import shutil
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from playwright.sync_api import Browser
 
 from bateau.ui.page import View
+from ui.chromium import chromium
 from ui.served import Served, a_view, served
 
 
@@ -19,6 +21,13 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="bt-"))
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Not for the session: while Playwright runs, no test of its process can have an event loop.
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from bateau.api.client import ApiClient
 from bateau.wiring.paths import paths
 from local.alert_peers import Hook, webhook
 from local.stack import Stack, wait_for
-from ui.chromium import SCRIPT, Visitor, axe_findings, chromium
+from ui.chromium import SCRIPT, Visitor, axe_findings
 
 PHONE = {"width": 390, "height": 800}
 BROKEN = """\
@@ -21,12 +21,6 @@ kind: Model
 metadata: {name: NAME}
 spec: {source: "http://127.0.0.1:9/NAME.gguf"}
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

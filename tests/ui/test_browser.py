@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from local.stack import Stack
-from ui.chromium import SCRIPT, Visitor, axe_findings, chromium, instance, link_of, wait_for
+from ui.chromium import SCRIPT, Visitor, axe_findings, instance, link_of, wait_for
 
 PAGES = (
     "/",
@@ -22,12 +22,6 @@ PAGES = (
 )
 PHONE = {"width": 390, "height": 800}
 FIRST_PAINT_MS_MAX = 500
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

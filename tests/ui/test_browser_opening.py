@@ -13,16 +13,10 @@ from bateau.ui.rows import FIRST
 from bateau.wiring.paths import paths
 from bateau.wiring.timeline import timeline_path
 from local.stack import Stack
-from ui.chromium import SCRIPT, Visitor, axe_findings, chromium, instance, link_of, wait_for
+from ui.chromium import SCRIPT, Visitor, axe_findings, instance, link_of, wait_for
 
 EVENTS = 3 * FIRST
 PLAIN = "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: plain}\nspec: {command: [sleep, '600']}\n"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,13 @@ from playwright.sync_api import Browser, Page, expect
 from bateau.kit.secret_key import hash_of
 from bateau.wiring.keys import Keys
 from local.stack import Stack
-from ui.chromium import SCRIPT, Visitor, axe_findings, chromium, instance, link_of, wait_for
+from ui.chromium import SCRIPT, Visitor, axe_findings, instance, link_of, wait_for
 from ui.reports import POLICIES
 
 PAGES = ("/usage", "/usage/30d/hour", "/usage/keys/ci", "/machines", "/policies")
 PHONE = {"width": 390, "height": 800}
 SECRET = re.compile(r"bateau_[0-9A-Za-z]{38}")
 POLICY = POLICIES["policies/house.yaml"].replace("severity: warning", "severity: warning\n      path: spec.replicas")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bateau.ui.drafts import digest
 from control.world import app, model
 from ui.served import ORIGIN, Served, served
 from ui.test_change import field, on_disk, save, words
@@ -13,7 +14,7 @@ from ui.test_change import field, on_disk, save, words
 CHAT = model(replicas=1)
 SHOP = app()
 SCRIPT = "<script>document.title='owned'</script>"
-FORMS = ("save", "fields", "discard", "rebase", "apply", "rollback", "promote")
+FORMS = ("save", "fields", "delete", "bring-back", "discard", "rebase", "apply", "rollback", "promote")
 
 
 @pytest_asyncio.fixture
@@ -48,6 +49,25 @@ async def test_no_link_leads_out_of_the_directory(site: Served) -> None:
     await site.post("/change/apply", plan=field(await site.get("/ui/change"), "plan"), confirmed="yes")
     assert "folder is a link, or not a directory" in words(await site.get("/ui/change"), "notice")
     assert list(outside.iterdir()) == []
+
+
+async def test_a_deletion_leads_nowhere_else(site: Served) -> None:
+    assert site.directory
+    outside = site.directory.parent / "outside.yaml"
+    outside.write_text(CHAT)
+    (site.directory / "link.yaml").symlink_to(outside)
+    (site.directory / "notes.txt").write_text(CHAT)
+    for name in ("../outside.yaml", "link.yaml", "notes.txt", "", "/etc/passwd", "chat.yaml/../../outside.yaml"):
+        await site.post("/change/delete", file=name, seen=digest(CHAT))
+        assert "there is no file" in words(await site.get("/ui/change"), "notice"), name
+    # A file that became a link after it was read.
+    (site.directory / "chat.yaml").unlink()
+    (site.directory / "chat.yaml").symlink_to(outside)
+    await site.post("/change/delete", file="chat.yaml", seen=digest(CHAT))
+    await site.post("/change/apply", plan=field(await site.get("/ui/change"), "plan"), confirmed="yes")
+    assert "chat.yaml is a link, which is neither replaced nor" in words(await site.get("/ui/change"), "notice")
+    assert outside.read_text() == CHAT
+    assert (site.directory / "chat.yaml").is_symlink()
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -13,7 +13,7 @@ from bateau.store.measure_writer import MeasureWriter
 from bateau.wiring.measures import measures_path
 from bateau.wiring.paths import make, paths
 from local.stack import Stack
-from ui.chromium import Visitor, axe_findings, chromium
+from ui.chromium import Visitor, axe_findings
 
 SHOP = "/services/app/shop"
 PHONE = {"width": 390, "height": 800}
@@ -25,12 +25,6 @@ spec:
   command: [python3, -m, http.server, -b, 127.0.0.1, "${ ports.http }"]
   ports: {http: {protocol: http}}
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from local.stack import Stack
-from ui.chromium import Visitor, axe_findings, chromium
+from ui.chromium import Visitor, axe_findings
 
 DESKTOP = {"width": 1180, "height": 760}
 PHONE = {"width": 390, "height": 760}
 SLOW_MS = 120_000  # a model starts on a busy machine
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
 
 
 @pytest.fixture

@@ -72,6 +72,10 @@ async def test_a_draft_becomes_a_commit_on_a_branch(tmp_path: Path) -> None:
         again = await changing.apply({"new/cart.yaml": TextChange(before=None, after=ONE)}, message="A cart")
         branch = again.partition("is on branch ")[2].partition(";")[0]
         assert workshop.git("diff", "--name-only", "main", branch) == "deploy/new/cart.yaml"
+        says = await changing.apply({"shop.yaml": TextChange(before=ONE, after=None)}, message="No shop")
+        branch = says.partition("is on branch ")[2].partition(";")[0]
+        assert workshop.git("diff", "--name-status", "main", branch) == "D\tdeploy/shop.yaml"
+        assert (tmp_path / "source/shop.yaml").read_text() == ONE, "it is deleted with the merge"
 
 
 async def test_a_repository_that_takes_no_push_is_an_error_with_its_reason(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from bateau.domain.errors import ControlError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextChange:
-    """The text that a file gets, and the text that it has as its writer knows it; None: there is no such file."""
+    """The text that a file gets, and the text that it has as its writer knows it; None: there is no such file.
+
+    A file whose text is None afterwards is deleted.
+    """
 
     before: str | None
-    after: str
+    after: str | None
 
 
 class ChangedMeanwhileError(ControlError):

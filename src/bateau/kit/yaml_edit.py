@@ -1,26 +1,30 @@
-"""Set values in YAML text by the smallest edit.
+"""Set values in YAML text, and remove documents, by the smallest edit.
 
 Called by sources.git.promotion and ui.changes. Knows nothing about Bateau.
 
-Invariant: outside the changed values, the text keeps every byte, including comments, quotes, order and line ends. Held
-by tests/git/test_promotion.py and tests/kit/test_yaml_edit.py.
+Invariant: outside the changed values and the removed document, the text keeps every byte, including comments, quotes,
+order and line ends. Held by tests/git/test_promotion.py and tests/kit/test_yaml_edit.py.
 Invariant: the new text is read again, and rejected unless it has exactly the requested values. Held by
 tests/git/test_promotion.py::test_what_cannot_be_changed_safely_is_a_problem_and_the_text_stays.
 Refused: load and dump; nobody reviews a change of every line.
 """
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import yaml
 
 from bateau.kit.json_value import Json, Scalar
 from bateau.kit.position import Flaw, Position, steps
 from bateau.kit.yaml_scalar import written
-from bateau.kit.yaml_tree import Document, read_documents
+from bateau.kit.yaml_tree import DOCUMENT_START, Document, read_documents
 
 Which = tuple[str, str | None] | None  # the kind and the name of a document, None: the first one that is a mapping
+
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,50 @@ def edited(file: str, text: str, which: Which, changes: Mapping[str, Scalar]) ->
         says = "the format of the document does not allow a safe change"
         flaws.append(Flaw(position=document.position, says=says, hint="change it by hand"))
     return Edited(text=text, flaws=tuple(flaws)) if flaws else Edited(text=new, changes=tuple(done))
+
+
+def without_document(file: str, text: str, which: tuple[str, str]) -> Edited:
+    r"""Remove one document: the lines from its `---` to the next one. The text is empty if no document is left.
+
+    >>> without_document("a.yaml", "kind: App\nmetadata: {name: a}\n---\nb: 1\n", ("App", "a")).text
+    '---\nb: 1\n'
+    """
+    documents, unread = read_documents(file, text)
+    found = [each for each in documents if _is(each.tree, which)]
+    if len(found) != 1:
+        says = f"the file has {len(found) or 'no'} documents of this kind and name"
+        where = found[1].position if found else Position(file, 1, 1)
+        return Edited(text=text, flaws=(Flaw(position=where, says=says, hint="change the text by hand"),))
+    before, _, after = _around(text, found[0])
+    new = before + after
+    kept, left = read_documents(file, new)
+    rest = [each.tree for each in documents if each is not found[0]]
+    if [each.tree for each in kept] != rest or [each.text for each in left] != [each.text for each in unread]:
+        says = "the format of the file does not allow its safe removal"
+        return Edited(text=text, flaws=(Flaw(position=found[0].position, says=says, hint="change the text by hand"),))
+    return Edited(text=new if kept or left else "")
+
+
+def document_text(file: str, text: str, which: tuple[str, str]) -> str | None:
+    """Return the lines of one document, without the `---` before it; None if there is not exactly one."""
+    documents, _ = read_documents(file, text)
+    found = [each for each in documents if _is(each.tree, which)]
+    own = _around(text, found[0])[1].removeprefix("---").lstrip("\r\n") if len(found) == 1 else ""
+    alone, unread = read_documents(file, own)
+    return own if [each.tree for each in alone] == [each.tree for each in found] and not unread and own else None
+
+
+def _around(text: str, document: Document) -> tuple[str, str, str]:
+    """Return the text before a document, its lines from its `---` to the next one, and the text after it."""
+    body = text.removeprefix("\ufeff")
+    lines = _LINE.findall(body)
+    plain = "".join(line.rstrip("\r\n") + "\n" for line in lines)
+    starts = [0, *(plain.count("\n", 0, match.start()) for match in DOCUMENT_START.finditer(plain))]
+    at = document.position.line - 1
+    first = max(start for start in starts if start <= at)
+    last = min((start for start in starts if start > at), default=len(lines))
+    mark = text[: len(text) - len(body)]
+    return mark + "".join(lines[:first]), "".join(lines[first:last]), "".join(lines[last:])
 
 
 def _document(file: str, text: str, which: Which) -> Document | None:

@@ -29,7 +29,7 @@ PATH_CHARACTERS_MAX: Final = 2**24  # sum over all paths: long keys above long l
 
 _TAGS: Final = "tag:yaml.org,2002:"
 _MERGE: Final = f"{_TAGS}merge"
-_DOCUMENT_START: Final = re.compile(r"^---(?=\s|$)|(?<=^\.\.\.\n)", re.MULTILINE)
+DOCUMENT_START: Final = re.compile(r"^---(?=\s|$)|(?<=^\.\.\.\n)", re.MULTILINE)
 _UNPRINTABLE: Final = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOTHING: Final = re.compile(r"(?:\s*(?:#[^\n]*|%[^\n]*|\.\.\.)?(?:\n|$))*")
 _JSON: Final = json.JSONDecoder()
@@ -145,7 +145,7 @@ def _parts(text: str) -> Iterator[tuple[str, int]]:
     if (objects := _json_objects(text)) is not None:
         yield from objects
         return
-    starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text)), len(text)]
+    starts = [0, *(match.start() for match in DOCUMENT_START.finditer(text)), len(text)]
     line = 0
     for start, end in itertools.pairwise(starts):
         part = text[start:end]

@@ -1,13 +1,16 @@
-"""Write spec files below a directory, as a whole or not at all.
+"""Write and delete spec files below a directory, as a whole or not at all.
 
 Called by wiring.changing.
 
 Invariant: no name, and no link on the way, leads out of the directory, and only files that are read as specs are
-written. Held by tests/sources/test_spec_writing.py.
-Invariant: a file that is not as its writer knows it is not replaced, and then no other file is written either. Held by
-tests/sources/test_spec_writing.py::test_a_file_that_has_changed_is_not_replaced.
+written or deleted. Held by tests/sources/test_spec_writing.py.
+Invariant: a file that is not as its writer knows it is neither replaced nor deleted, and then no other file is either.
+Held by tests/sources/test_spec_writing.py::test_a_file_that_has_changed_is_not_replaced and
+tests/sources/test_spec_writing.py::test_a_file_that_has_changed_is_not_deleted.
 Invariant: a reader sees the old text or the new one, and never a part of it. Held by
 tests/sources/test_spec_writing.py::test_a_reader_never_sees_a_part_of_a_file.
+Invariant: a document that moves from a deleted file to another one is in one of them at every moment. Held by
+tests/sources/test_spec_writing.py::test_a_document_that_moves_is_always_in_a_file.
 """
 
 import contextlib
@@ -46,7 +49,10 @@ def why_not_a_name(name: str) -> str | None:
 
 
 def write_specs(directory: Path, texts: Mapping[str, TextChange]) -> None:
-    """Write files. Raises ChangedMeanwhileError, and ControlError if one cannot be written; then none is."""
+    """Write files, and then delete those whose new text is None.
+
+    Raises ChangedMeanwhileError, and ControlError if a file cannot be written or deleted; then none is.
+    """
     for name in texts:
         if why := why_not_a_name(name):
             raise ControlError(f"{name!r} is not the name of a spec file: it {why}")
@@ -63,7 +69,7 @@ def write_specs(directory: Path, texts: Mapping[str, TextChange]) -> None:
                 raise ChangedMeanwhileError(changed)
             for each in files:
                 stack.enter_context(each.prepared())
-            for each in files:
+            for each in sorted(files, key=lambda each: each.text.after is None):
                 each.put()
     except OSError as error:
         raise ControlError(f"cannot write to {directory}: {error.strerror}") from error
@@ -96,7 +102,9 @@ class _File:
         except OSError as error:
             if self._is_link():
                 hint = "edit the file that it leads to"
-                raise ControlError(f"{self.name} is a link, which is not replaced", hint=hint) from error
+                raise ControlError(
+                    f"{self.name} is a link, which is neither replaced nor deleted", hint=hint
+                ) from error
             raise
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
@@ -107,6 +115,9 @@ class _File:
     @contextmanager
     def prepared(self) -> Generator[None]:
         """Write the text beside the file, and remove that again at the end if it was not put in place."""
+        if self.text.after is None:
+            yield
+            return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(self._temporary, flags, _MODE, dir_fd=self._folder), "wb") as file:
@@ -123,7 +134,10 @@ class _File:
 
     def put(self) -> None:
         """Put the text in place. A new file replaces no other, even one that was created a moment ago."""
-        if self.text.before is None:
+        if self.text.after is None:
+            if self.text.before is not None:
+                os.unlink(self._last, dir_fd=self._folder)
+        elif self.text.before is None:
             try:
                 os.link(self._temporary, self._last, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             except FileExistsError:

@@ -43,6 +43,8 @@ class ChangeRoutes:
         return [
             web.post("/change/save", self.save),
             web.post("/change/fields", self._fields),
+            web.post("/change/delete", self._delete),
+            web.post("/change/bring-back", self._bring_back),
             web.post("/change/discard", self._discard),
             web.post("/change/rebase", self._rebase),
             web.post("/change/apply", self._apply),
@@ -69,6 +71,31 @@ class ChangeRoutes:
             session.notice = Notice(f"draft: {done}" if done else "nothing to change: the fields are as before")
         except BateauError as error:
             session.notice = notice_of(error)
+        return _edit(name)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        session, form = session_of(request, "admin"), await form_of(request)
+        name, kind = form.get("file", ""), form.get("kind")
+        try:
+            which = (kind, form.get("name", "")) if kind else None
+            done = self._changes.delete(session, name, which, seen=form.get("seen", ""))
+            session.notice = Notice(f"draft: deletes {done}; nothing is deleted before you apply it")
+        except BateauError as error:
+            session.notice = notice_of(error)
+            return _to("/change")
+        return _edit(name) if name in session.draft.files else _to("/change")
+
+    async def _bring_back(self, request: web.Request) -> web.Response:
+        session, form = session_of(request, "admin"), await form_of(request)
+        revision, _, service = form.get("service", "").partition(" ")
+        try:
+            if not revision.isdecimal():
+                raise ControlError(f"`{revision}` is not a revision", hint="choose a service of the list")
+            name = self._changes.bring_back(session, service, int(revision))
+        except BateauError as error:
+            session.notice = notice_of(error)
+            return _to("/change")
+        session.notice = Notice(f"draft: {service} as it was in revision {revision}")
         return _edit(name)
 
     async def _discard(self, request: web.Request) -> web.Response:

@@ -43,7 +43,7 @@ class ChangeView:
     offered: tuple[Offered, ...] = ()
 
     def text(self, name: str) -> str | None:
-        """Return the text of a file: that of the draft, or the current one; None if there is no such file."""
+        """Return the text of a file: that of the draft, or the current one. None: it is deleted, or does not exist."""
         drafted = self.draft.files.get(name)
         return drafted.after if drafted else self.texts.get(name)
 

@@ -1,4 +1,4 @@
-"""What a session may do with the specs: write a draft, plan it, apply it, and roll a service back.
+"""What a session may do with the specs: write a draft, delete documents in it, plan it, apply it, and roll back.
 
 Called by ui.change_routes and ui.dashboard.
 
@@ -6,6 +6,8 @@ Invariant: only a plan that was shown is applied: one that is out of date is ref
 tests/ui/test_change.py::test_a_plan_that_is_out_of_date_is_not_applied.
 Invariant: a draft that adds errors is not applied. Held by
 tests/ui/test_change.py::test_an_error_is_shown_at_its_line_and_not_applied.
+Invariant: only a text that was read is deleted. Held by
+tests/ui/test_change_deletion.py::test_a_text_that_was_not_read_is_not_deleted.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
@@ -20,12 +22,22 @@ from bateau.domain.problem import Problem, Severity
 from bateau.domain.revision import Commit, Revision
 from bateau.domain.status import Follows, Status
 from bateau.domain.text_change import TextChange
-from bateau.kit.json_value import Scalar, object_at, text_at
+from bateau.kit.json_value import Scalar
 from bateau.kit.suggest import listed
-from bateau.kit.yaml_edit import edited
-from bateau.kit.yaml_tree import read_documents
+from bateau.kit.yaml_edit import document_text, edited, without_document
 from bateau.ui.change_view import Aspect, ChangeView
-from bateau.ui.drafts import UNKNOWN, Draft, Notice, Planned, PlanOf, as_browsers_send, digest, why_not_editable
+from bateau.ui.drafts import (
+    UNKNOWN,
+    Draft,
+    Notice,
+    Planned,
+    PlanOf,
+    as_browsers_send,
+    digest,
+    documents_in,
+    why_not_editable,
+)
+from bateau.ui.secret_text import secret_at
 from bateau.ui.sessions import Session
 from bateau.wiring.changing import why_not_a_name
 from bateau.wiring.promotion import Promoted
@@ -69,6 +81,10 @@ class Specs(Protocol):
 
     def revisions(self) -> tuple[Revision, ...] | None:
         """Return the latest revisions, the newest first. None: they cannot be read."""
+        ...
+
+    def texts_of(self, revision: int) -> Mapping[str, str]:
+        """Return the specs of a revision. Raises ControlError."""
         ...
 
     def offered(self) -> Awaitable[Sequence[Offered]]:
@@ -158,6 +174,60 @@ class Changes:
             f"{each.path.removeprefix('spec.')} {_brief(each.before)} → {each.after}" for each in made.changes
         )
 
+    def delete(self, session: Session, name: str, which: tuple[str, str] | None, *, seen: str) -> str:
+        """Delete a document of a file in the draft, or the file (None, or its last document). Return the deletion.
+
+        `seen` is the digest of the text that the form was made from. Raises ControlError.
+        """
+        self._may_write(session)
+        drafted = session.draft.files.get(name)
+        text = drafted.after if drafted else self._specs.texts.get(name)
+        if text is None:
+            raise ControlError(f"there is no file {name}")
+        if drafted is None and name in self._specs.default:
+            raise ControlError(f"{name} is in no file yet, so it cannot be deleted", hint="add a service instead of it")
+        if seen != digest(text):
+            hint = "check its text, and delete it again"
+            raise ControlError(f"{name} has changed since you have read it, so nothing was deleted", hint=hint)
+        after = None
+        if which is not None:
+            made = without_document(name, text, which)
+            if made.flaws:
+                raise ControlError(f"{made.flaws[0].position}: {made.flaws[0].says}", hint=made.flaws[0].hint)
+            after = made.text or None
+        before = drafted.before if drafted else text
+        self._put(session, name, TextChange(before=before, after=after))
+        return f"the file {name}" if after is None or which is None else f"{which[0]} {which[1]} in {name}"
+
+    def bring_back(self, session: Session, service: str, revision: int) -> str:
+        """Add the document that a deleted service had in a revision to the draft. Return the name of its file.
+
+        Raises ControlError.
+        """
+        self._may_write(session)
+        drafted = {name: each.after for name, each in session.draft.files.items()}
+        shown = {name: text for name, text in {**self._specs.texts, **drafted}.items() if text is not None}
+        if _places(service, shown):
+            raise ControlError(f"{service} is in the specs or in the draft already")
+        then = self._specs.texts_of(revision)
+        places = _places(service, then)
+        name, which = places[0] if len(places) == 1 else ("", ("", ""))
+        own = document_text(name, then[name], which) if name else None
+        if own is None:
+            raise ControlError(f"revision {revision} has no document of {service} that could be brought back")
+        if where := secret_at(name, own):
+            hint = "bring it back on the machine, with the secret in a variable"
+            raise ControlError(f"the document of {service} has the value of a secret at {where}", hint=hint)
+        rest = shown.get(name)
+        end = "\r\n" if rest and "\r\n" in rest else "\n"
+        after = (
+            own if rest is None else f"{rest}{'' if rest.endswith(end) else end}---{end}{as_browsers_send(own, rest)}"
+        )
+        known = session.draft.files.get(name)
+        current = None if name in self._specs.default else self._specs.texts.get(name)
+        self._put(session, name, TextChange(before=known.before if known else current, after=after))
+        return name
+
     def begin(self, session: Session, name: str, text: str) -> str:
         """Begin a new file with a text, and return its name, which is another one if there is such a file already."""
         self._may_write(session)
@@ -194,7 +264,7 @@ class Changes:
             raise ControlError("the plan has changed since you have read it, so nothing was applied", hint=hint)
         if not planned.can_be_applied:
             raise ControlError("the draft has errors, so nothing was applied", hint="fix them, and apply it again")
-        says = await self._specs.apply(draft.files, message=message.strip() or f"Change {', '.join(draft.files)}")
+        says = await self._specs.apply(draft.files, message=message.strip() or _message(draft))
         if session.draft is draft:
             session.draft = draft.without(None)
         return says
@@ -232,7 +302,7 @@ class Changes:
         draft = session.draft
         if not draft.files and change.before is None and name not in self._specs.default:
             for each, text in self._specs.default.items():
-                if not services_in(each, text) & services_in(name, change.after):
+                if not {*documents_in(each, text)} & {*documents_in(name, change.after or "")}:
                     draft = draft.with_file(each, TextChange(before=None, after=text))
         session.draft = draft.with_file(name, change)
 
@@ -266,23 +336,28 @@ class Changes:
         before = {_same_error(each) for each in known if each.severity is Severity.ERROR}
         errors = [each for each in preview.written.problems if each.severity is Severity.ERROR]
         added = tuple(each for each in errors if _same_error(each) not in before or _is_in(each, draft))
-        return Planned(number=number, preview=preview, errors=added)
-
-
-def services_in(name: str, text: str) -> frozenset[tuple[str, str]]:
-    r"""Return the kinds and names of the documents in a text, as far as it can be read.
-
-    >>> services_in("a.yaml", "kind: App\nmetadata: {name: shop}")
-    frozenset({('App', 'shop')})
-    """
-    documents, _ = read_documents(name, text)
-    found = ((text_at(each.tree, "kind"), text_at(object_at(each.tree, "metadata"), "name")) for each in documents)
-    return frozenset((kind, name) for kind, name in found if kind and name)
+        return Planned(number=number, preview=preview, errors=added, missing=draft.missing())
 
 
 def notice_of(error: BateauError) -> Notice:
     """Return an error for the next page."""
     return Notice(error.message, error.hint, bad=True)
+
+
+def _places(service: str, texts: Mapping[str, str]) -> list[tuple[str, tuple[str, str]]]:
+    """Return the files with a document of a service, each with its kind and name."""
+    return [
+        (file, which)
+        for file, text in texts.items()
+        for which in documents_in(file, text)
+        if f"{which[0].lower()}/{which[1]}" == service
+    ]
+
+
+def _message(draft: Draft) -> str:
+    changed = [name for name in draft.files if name not in draft.deleted]
+    acts = [(verb, names) for verb, names in (("change", changed), ("delete", draft.deleted)) if names]
+    return ", ".join(f"{verb} {', '.join(names)}" for verb, names in acts).capitalize()
 
 
 def _same_error(each: Problem) -> tuple[str, str]:

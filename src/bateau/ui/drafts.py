@@ -1,4 +1,4 @@
-"""Drafts: changed texts of spec files that one session has written, and that are not applied yet.
+"""Drafts: changed and deleted spec files of one session that are not applied yet.
 
 Called by ui.
 
@@ -15,7 +15,9 @@ from bateau.control.preview import Preview
 from bateau.domain.errors import ControlError
 from bateau.domain.problem import Problem
 from bateau.domain.text_change import TextChange
+from bateau.kit.json_value import object_at, text_at
 from bateau.kit.visible import visible
+from bateau.kit.yaml_tree import read_documents
 
 FILES_MAX: Final = 20
 CHARACTERS_MAX: Final = 256 * 1024  # of all files together
@@ -35,7 +37,7 @@ class Draft:
         files = rest if change.before == change.after else {**rest, name: change}
         if len(files) > FILES_MAX:
             raise ControlError(f"a draft has at most {FILES_MAX} files", hint="apply or discard some of them first")
-        if sum(len(each.after) for each in files.values()) > CHARACTERS_MAX:
+        if sum(len(each.after or "") for each in files.values()) > CHARACTERS_MAX:
             says = f"a draft has at most {CHARACTERS_MAX:,} characters"
             raise ControlError(says, hint="edit larger files on the machine, where they are applied when saved")
         return replace(self, number=self.number + 1, files=dict(sorted(files.items())))
@@ -45,18 +47,36 @@ class Draft:
         files = {} if name is None else {each: known for each, known in self.files.items() if each != name}
         return replace(self, number=self.number + 1, files=files)
 
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """The names of the files that it deletes."""
+        return tuple(name for name, each in self.files.items() if each.after is None)
+
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """Return the kinds and names of the documents that its files no longer have."""
+        before, after = (
+            {found for name, text in texts.items() for found in documents_in(name, text or "")}
+            for texts in (
+                {name: each.before for name, each in self.files.items()},
+                {name: each.after for name, each in self.files.items()},
+            )
+        )
+        return tuple(sorted(before - after))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """The plan of a draft. `preview` is None if it could not be made; `failure` then says why, with a hint.
 
     `number` tells this plan from others of the session. `errors` are those that the draft adds: it cannot be applied.
+    `missing` are the kinds and names of the documents that the draft deletes.
     """
 
     number: int
     preview: Preview | None = None
     failure: tuple[str, str | None] | None = None
     errors: tuple[Problem, ...] = ()
+    missing: tuple[tuple[str, str], ...] = ()
 
     @property
     def can_be_applied(self) -> bool:
@@ -114,6 +134,17 @@ def why_not_editable(text: str) -> str | None:
     if visible(lines) != lines:
         return "it has characters that a page cannot show"
     return None
+
+
+def documents_in(name: str, text: str) -> tuple[tuple[str, str], ...]:
+    r"""Return the kinds and names of the documents in a text, as far as it can be read.
+
+    >>> documents_in("a.yaml", "kind: App\nmetadata: {name: shop}")
+    (('App', 'shop'),)
+    """
+    documents, _ = read_documents(name, text)
+    found = ((text_at(each.tree, "kind"), text_at(object_at(each.tree, "metadata"), "name")) for each in documents)
+    return tuple((kind, name) for kind, name in found if kind and name)
 
 
 def digest(text: str | None) -> str:

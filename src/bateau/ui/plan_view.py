@@ -152,9 +152,8 @@ def apply_form(change: ChangeView) -> h.Node:
     planned = change.planned
     if planned is None or not planned.can_be_applied or any(map(change.has_changed, change.draft.files)):
         return None
-    removes = _removed(planned)
-    says = "I have read the plan"
-    says += f", which removes {', '.join(removes)}" if removes else ""
+    ends = _ends(change, planned)
+    says = "I have read the plan" + (f", which {' and '.join(ends)}" if ends else "")
     on_branch = change.follows == "repository"
     return h.form(".apply", method="post", action="/ui/change/apply")[
         token(change),
@@ -166,10 +165,18 @@ def apply_form(change: ChangeView) -> h.Node:
     ]
 
 
-def _removed(planned: Planned) -> list[str]:
+def _ends(change: ChangeView, planned: Planned) -> list[str]:
+    """Return the files and documents that the draft deletes, and the services that end with them."""
     preview = planned.preview
     changes = preview.delivery.documents if preview else ()
-    return [each.service for each in changes if each.act == "remove" and each.service]
+    services = [each.service for each in changes if each.act == "remove" and each.service]
+    others = [f"{kind} {name}" for kind, name in planned.missing if f"{kind.lower()}/{name}" not in services]
+    deleted = change.draft.deleted
+    return [
+        f"{verb} {', '.join(names)}"
+        for verb, names in (("deletes", deleted), ("removes", [*services, *others]))
+        if names
+    ]
 
 
 def conflicts(change: ChangeView) -> Iterator[h.Element]:

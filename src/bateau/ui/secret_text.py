@@ -1,9 +1,10 @@
 """Find the values of secrets in the text of spec files, so that no page shows them.
 
-Called by ui.change_view.
+Called by ui.change_view and ui.changes.
 
 Invariant: a text with the value of a secret is in no page; also if it is not valid YAML. Held by
-tests/ui/test_change.py::test_a_file_with_a_secret_is_not_shown.
+tests/ui/test_change.py::test_a_file_with_a_secret_is_not_shown and
+tests/ui/test_change_deletion.py::test_the_value_of_a_secret_is_not_brought_back_into_a_page.
 """
 
 import re

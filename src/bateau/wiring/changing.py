@@ -111,6 +111,12 @@ class Changing:
             self._revisions = self._revisions if found == self._revisions else found
         return self._revisions
 
+    def texts_of(self, revision: int) -> Mapping[str, str]:
+        """Return the specs of a revision. Raises ControlError."""
+        if (store := self._control.ports.revisions) is None:
+            raise ControlError("this control plane keeps no history, so there is no revision to read")
+        return store.content(revision)
+
     async def preview(self, draft: Mapping[str, TextChange]) -> Preview:
         """Return the effect of a draft. Raises ControlError if it cannot be read in time."""
         return await self._control.preview(self._with(draft), self._reader)
@@ -124,7 +130,10 @@ class Changing:
             if self.follows == "directory":
                 await asyncio.to_thread(write_specs, self._directory, dict(draft))
                 self._control.look_again()
-                return f"{', '.join(draft)} written to {self._directory}"
+                written = [name for name, each in draft.items() if each.after is not None]
+                gone = [name for name in draft if name not in written]
+                done = [f"{', '.join(written)} written to {self._directory}"] if written else []
+                return "; ".join([*done, *([f"{', '.join(gone)} deleted from {self._directory}"] if gone else [])])
             if repository := self._repository:
                 self._check(draft)
                 branch = f"bateau-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -152,10 +161,11 @@ class Changing:
         return await self._control.rollback(service, to=to)
 
     def _with(self, draft: Mapping[str, TextChange]) -> Mapping[str, str]:
-        after = {name: each.after for name, each in draft.items()}
+        after = {name: each.after for name, each in draft.items() if each.after is not None}
         mentions = any("bateau.dev/" in text for text in after.values())
         before = {name: text for name, text in self.texts.items() if not (mentions and name in self.default)}
-        return {**before, **after}
+        deleted = draft.keys() - after.keys()
+        return {name: text for name, text in {**before, **after}.items() if name not in deleted}
 
     def _check(self, draft: Mapping[str, TextChange]) -> None:
         """Raise if a name is not that of a spec file, or a text is not that of the commit."""

@@ -84,8 +84,10 @@ class FollowedRepository:
         """Fetch the whole history if an older commit is not in the cache. Raises the SourceError family."""
         await self._texts.fetch_older(commit_id)
 
-    async def commit_on_branch(self, branch: str, texts: Mapping[str, str], *, message: str, when_s: int) -> Commit:
-        """Push a commit on top of the followed one to a new branch. Raises the SourceError family."""
+    async def commit_on_branch(
+        self, branch: str, texts: Mapping[str, str | None], *, message: str, when_s: int
+    ) -> Commit:
+        """Push a commit on the followed one to a new branch; None deletes a file. Raises the SourceError family."""
         return await self._texts.commit_on_branch(branch, texts, message=message, when_s=when_s)
 
     @property

@@ -163,8 +163,10 @@ class GitTexts:
                 if await self._git.asks("rev-parse", "--is-shallow-repository", doing=doing) == b"true\n":
                     await self._fetched(self._reference.ref or "HEAD", deepen=True)
 
-    async def commit_on_branch(self, branch: str, texts: Mapping[str, str], *, message: str, when_s: int) -> Commit:
-        """Push a commit on top of the followed one to a new branch. Raises the SourceError family."""
+    async def commit_on_branch(
+        self, branch: str, texts: Mapping[str, str | None], *, message: str, when_s: int
+    ) -> Commit:
+        """Push a commit on the followed one to a new branch; None deletes a file. Raises the SourceError family."""
         async with self._turn, self._repository():
             if self.commit is None:
                 raise SourceUnreachable(f"{self.place} has not been fetched yet")

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
 
+import orjson
+
 from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.domain.errors import bug
@@ -97,7 +99,7 @@ class ResourceBuilder:
     front: FrontSettings = field(default_factory=FrontSettings)
     remote: Remote | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
-    _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
+    _shared: dict[tuple[str, bytes], Resource] = field(default_factory=dict[tuple[str, bytes], Resource])
     _listeners: _Rendered = ()
     _keys: Latest[_Rendered] = field(default_factory=Latest[_Rendered])
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -161,7 +163,7 @@ class ResourceBuilder:
         ]
         before, self._shared = self._shared, {}
         for type_url, value in values:
-            key = type_url + repr(value)
+            key = type_url, orjson.dumps(value, option=orjson.OPT_SORT_KEYS)  # encoding may move keys of a value
             resource = before.get(key) or self._encode(type_url, value, self.gateway)
             self._shared[key] = resource
             yield type_url, text_at(value, "name") or text_at(value, "cluster_name"), resource

@@ -112,7 +112,13 @@ def _draft(change: ChangeView) -> h.Element:
                 h.li[
                     h.a(href=editor_path(name))[safe(name)],
                     h.span(".kind")[
-                        "new" if each.before is None else "changed on disk" if change.has_changed(name) else "edited"
+                        "new"
+                        if each.before is None
+                        else "changed on disk"
+                        if change.has_changed(name)
+                        else "deleted"
+                        if each.after is None
+                        else "edited"
                     ],
                     h.form(method="post", action="/ui/change/discard")[
                         token(change),
@@ -171,6 +177,7 @@ def _revisions(view: View, change: ChangeView) -> h.Element:
     return h.section("#revisions.panel", aria_labelledby="revisions-title")[
         h.div(".bar")[h.h2("#revisions-title")["Revisions"], h.span(".note")["what this instance has served"]],
         _rollback(view, change) if revisions and view.role != "view" else None,
+        _bring_back(view, change) if revisions and change.why_read_only is None else None,
         _table(revisions)
         if revisions
         else h.p(".empty")[
@@ -274,6 +281,31 @@ def _rollback(view: View, change: ChangeView) -> h.Element:
             h.p(".note")[
                 "Its replicas are replaced, one new for one old. It stays at that revision until its spec changes; "
                 "other services and the files are not changed."
+            ],
+        ],
+    ]
+
+
+def _bring_back(view: View, change: ChangeView) -> h.Node:
+    """Return the form that adds the document of a deleted service to the draft; None if none was deleted."""
+    now = {each.key for each in view.release.services}
+    gone: dict[str, int] = {}
+    for revision in change.revisions or ():  # the newest first
+        for key in revision.services:
+            if key not in now:
+                gone.setdefault(key, revision.id)
+    if not gone:
+        return None
+    return h.details(".ask", data_keep="open")[
+        h.summary["Bring back a deleted service"],
+        h.form(method="post", action="/ui/change/bring-back")[
+            token(change),
+            h.select(name="service", aria_label="Service to bring back")[
+                (h.option(value=f"{at} {key}")[f"{safe(key)}, as in revision {at}"] for key, at in sorted(gone.items()))
+            ],
+            h.button(type="submit")["Bring back"],
+            h.p(".note")[
+                "Its document is added to the draft. Nothing starts before you have read the plan and applied it."
             ],
         ],
     ]

@@ -1,4 +1,4 @@
-"""The editor of a spec file: its text, the common fields, and the plan of the draft beside it.
+"""The editor of a spec file: its text, the common fields, the plan of the draft beside it, and its deletion.
 
 Called by ui.pages.
 
@@ -17,7 +17,7 @@ from bateau.domain.problem import Severity
 from bateau.kit.json_value import ReadJson, object_at, text_at
 from bateau.kit.yaml_tree import read_documents
 from bateau.ui.change_view import ChangeView
-from bateau.ui.drafts import digest
+from bateau.ui.drafts import digest, documents_in
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.change_page import SCRIPTS, STYLES, notice
 from bateau.ui.plan_view import apply_form, conflicts, plan, token
@@ -25,19 +25,31 @@ from bateau.ui.words import safe
 
 _KINDS: Final = ("Model", "App")
 _FORMS_MAX: Final = 5
+_DOCUMENTS_MAX: Final = 200
 _NEVER_FEWER_ROWS: Final = 12
 
 
 def make(view: View, parts: Mapping[str, str]) -> Screen | None:
     """Return the page, None if there is no such file."""
     change, name = view.change, parts["file"]
-    if change is None or change.text(name) is None:
+    if change is None or (change.text(name) is None and name not in change.draft.files):
         return None
     if change.why_read_only:
         return Screen(
             title=name, parts=(Part(id="summary", make=partial(_refusal, name, change.why_read_only)),), styles=STYLES
         )
-    text = change.text(name) or ""
+    text = change.text(name)
+    if text is None:
+        return Screen(
+            title=name,
+            parts=(
+                Part(id="notice", make=partial(notice, change), live=False),
+                Part(id="summary", make=partial(_summary, change, name)),
+                Part(id="plan", make=partial(_plan, change, name)),
+            ),
+            styles=STYLES,
+            scripts=SCRIPTS,
+        )
     return Screen(
         title=name,
         parts=(
@@ -46,6 +58,7 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
             Part(id="fields", make=partial(_fields, change, name, text), live=False),
             Part(id="editor", make=partial(_editor, change, name, text), live=False),
             Part(id="plan", make=partial(_plan, change, name)),
+            Part(id="delete", make=partial(_delete, change, name, text), live=False),
         ),
         styles=STYLES,
         scripts=SCRIPTS,
@@ -58,7 +71,10 @@ def _refusal(name: str, why: str) -> h.Element:
 
 def _summary(change: ChangeView, name: str) -> h.Element:
     drafted = change.draft.files.get(name)
-    says = "edited, not applied" if drafted else "in no file yet" if name in change.default else "as in its file"
+    if drafted:
+        says = "edited, not applied" if drafted.after is not None else "deleted in this draft, not applied"
+    else:
+        says = "in no file yet" if name in change.default else "as in its file"
     return h.section("#summary", aria_label="Summary")[
         h.p(".crumbs")[h.a(href="/ui/change")["Change"], " / "],
         h.div(".heading")[h.h1[safe(name)], h.span(class_=["state", "busy" if drafted else "idle"])[says]],
@@ -190,4 +206,31 @@ def _plan(change: ChangeView, name: str) -> h.Element:
         conflicts(change),
         plan(change, file=name),
         apply_form(change),
+    ]
+
+
+def _delete(change: ChangeView, name: str, text: str) -> h.Element:
+    """Return the forms that delete the file, or one of its documents, in the draft."""
+    may = name not in change.default or name in change.draft.files
+    documents = documents_in(name, text)
+    several = documents[:_DOCUMENTS_MAX] if len(documents) > 1 else ()
+    return h.section("#delete.panel", aria_labelledby="delete-title", hidden=not may)[
+        h.div(".bar")[h.h2("#delete-title")["Delete"], h.span(".note")["in the draft; the plan shows what ends"]],
+        h.div(".choices.body")[
+            (_deletion(change, name, text, f"Delete {kind} {called}", (kind, called)) for kind, called in several),
+            _deletion(change, name, text, f"Delete the file {name}", None),
+        ],
+    ]
+
+
+def _deletion(change: ChangeView, name: str, text: str, title: str, which: tuple[str, str] | None) -> h.Element:
+    return h.form(method="post", action="/ui/change/delete")[
+        token(change),
+        h.input(type="hidden", name="file", value=name),
+        h.input(type="hidden", name="seen", value=digest(text)),
+        which
+        and [
+            h.input(type="hidden", name=each, value=value) for each, value in zip(("kind", "name"), which, strict=True)
+        ],
+        h.button(".danger", type="submit")[safe(title)],
     ]
