@@ -1,5 +1,4 @@
-"""Logs of pods that a page follows, against a small API server; tests/cluster/test_gateway_installed.py
-has that of a real kubelet."""
+"""Logs of pods that a page follows, against a small API server; tests/cluster has that of a real kubelet."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
