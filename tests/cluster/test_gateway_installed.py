@@ -179,7 +179,7 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             assert "laptop.chat" in page
             assert "Ready" in page
             assert "smollm2" in page, "the spec with the origin of each field"
-            assert "server is listening" in lines, lines
+            assert "serving chat at" in lines, lines
         finally:
             kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone-")
             kubectl("delete", "keys.bateau.dev", "ci", "--ignore-not-found")
