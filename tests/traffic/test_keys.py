@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,7 @@ async def test_from_the_first_key_on_only_its_secret_gets_in(keyed: Gateway, fir
         [("x-api-key", "SECRET"), ("x-api-key", "SECRET")],
         [("x-api-key", "SECRET"), ("x-api-key", "other")],
         {"x-bateau-key": "ci"},
-        {"x-bateau-key-sha256": "HASH"},
-        {"X-Bateau-Key-SHA256": "HASH", "x-bateau-key": "ci"},
+        {"x-bateau-refused": "no", "X-Bateau-Key": "ci"},
         {"authorization": "Bearer HASH"},
         {"x_api_key": "SECRET"},
         {"api-key": "SECRET"},
@@ -110,13 +110,70 @@ async def test_a_forged_or_damaged_header_gets_nobody_in(
     assert len(first.seen) == seen
 
 
-async def test_hashes_of_the_gateway_are_those_of_python(keyed: Gateway) -> None:
-    """Lengths around the blocks of SHA-256; a wrong hash would be refused."""
+async def test_many_keys_are_told_apart(keyed: Gateway) -> None:
     secrets = [key_of(bytes([each] * 24)) for each in range(40)]
     found = [create(keyed, f"k{number}") for number in range(20)]
     await becomes(keyed, 200, bearer(found[-1]))
     assert [(await keyed.chat(headers=bearer(each))).status for each in found] == [200] * 20
     assert {(await keyed.chat(headers=bearer(each))).status for each in secrets} == {401}
+
+
+@asynccontextmanager
+async def of_specs(gateway: Gateway, digests: Mapping[str, str]) -> AsyncGenerator[None]:
+    """Admit keys by their hashes, as specs do."""
+    gateway.keys.declare([ApiKey(name=n, owner="git", sha256=d, declared_at="keys.yaml:1") for n, d in digests.items()])
+    try:
+        yield
+    finally:
+        gateway.keys.declare(())
+
+
+def sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def test_hashes_of_the_gateway_are_those_of_python(keyed: Gateway, first: Upstream) -> None:
+    """Lengths around the blocks of SHA-256, for as many requests as it takes until LuaJIT has compiled the code."""
+    lengths = (1, 30, 54, 55, 56, 63, 64, 65, 118, 119, 120, 128, 256)
+    secrets = {f"of-{length}": ("secret-" * 50)[:length] for length in lengths}
+    async with of_specs(keyed, {name: sha256(secret) for name, secret in secrets.items()}):
+        await becomes(keyed, 200, bearer(secrets["of-64"]))
+        for _ in range(15):
+            for name, secret in secrets.items():
+                assert (await keyed.chat(headers=bearer(secret))).status == 200, name
+                assert first.seen[-1].headers["x-bateau-key"] == name
+                assert (await keyed.chat(headers=bearer(f"{secret[:-1]}?"))).status == 401, name
+
+
+async def test_a_longer_secret_is_none(keyed: Gateway) -> None:
+    secret, longest = "x" * 257, "x" * 256
+    async with of_specs(keyed, {"longest": sha256(longest), "longer": sha256(secret)}):
+        await becomes(keyed, 200, bearer(longest))
+        assert (await keyed.chat(headers=bearer(secret))).error["code"] == "missing_api_key"
+
+
+async def test_a_hash_is_compared_as_a_whole(keyed: Gateway, first: Upstream) -> None:
+    """Two secrets whose hashes begin with the same 32 bits, and hashes that differ from those of secrets in one bit."""
+    by_word: dict[str, str] = {}
+    for number in range(2**20):
+        secret = f"secret-{number}"
+        other = by_word.setdefault(sha256(secret)[:8], secret)
+        if other != secret:
+            break
+    else:
+        raise AssertionError("no two hashes begin with the same bits")
+    near = {f"near-{place}": f"near-{place}" for place in range(0, 64, 7)}
+    digests = {name: _with_another_digit(sha256(each), int(name[5:])) for name, each in near.items()}
+    async with of_specs(keyed, {"one": sha256(secret), "two": sha256(other), **digests}):
+        await becomes(keyed, 200, bearer(secret))
+        assert first.seen[-1].headers["x-bateau-key"] == "one"
+        assert (await keyed.chat(headers=bearer(other))).status == 200
+        assert first.seen[-1].headers["x-bateau-key"] == "two"
+        assert {(await keyed.chat(headers=bearer(each))).status for each in near.values()} == {401}
+
+
+def _with_another_digit(digest: str, place: int) -> str:
+    return f"{digest[:place]}{int(digest[place], 16) ^ 1:x}{digest[place + 1 :]}"
 
 
 async def test_a_change_takes_effect_within_a_second(keyed: Gateway) -> None:

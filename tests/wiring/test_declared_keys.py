@@ -1,6 +1,7 @@
 """Keys of the specs beside those of commands, in the real file of keys."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,8 @@ def created(name: str) -> ApiKey:
 def known_to_the_gateway(keys: Keys) -> set[str]:
     """Return the names of the keys in the file that Envoy reads."""
     tree = json.loads((keys.directory / "bateau.keys.json").read_text())
-    config = tree["resources"][0]["typed_config"]
-    return {each["client"] for each in config.get("credentials", ())}
+    code = tree["resources"][0]["typed_config"].get("default_source_code", {}).get("inline_string", "")
+    return set(re.findall(r"[0-9a-f]{64} \d+ ([a-z]+)", code.partition("\n")[0]))
 
 
 def test_keys_of_the_specs_are_admitted_and_revoked(keys: Keys) -> None:

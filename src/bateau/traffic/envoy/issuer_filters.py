@@ -139,9 +139,9 @@ def models_by_claims(no_model: Iterable[str]) -> ReadObject:
     return _lua(f"local bit = require('bit')\nlocal NO_MODEL = {{ {values} }}\n", "claimed_models.lua")
 
 
-def identity_of_tokens() -> str:
-    """Return what the filter that hashes secrets does for tokens, as the end of its text."""
-    return _source("identity_of_tokens.lua")
+def callers_of_tokens() -> str:
+    """Return what the filter that compares hashes of secrets does for tokens, as the end of its text."""
+    return _source("callers_of_tokens.lua")
 
 
 def of_tokens() -> ReadObject:

@@ -13,12 +13,17 @@ Invariant: files, Envoy's memory and its configuration contain hashes only. Held
 tests/traffic/test_keys.py::test_no_secret_reaches_a_replica_or_the_configuration.
 Invariant: the models of a key take effect, however many or long its globs are: Envoy refuses a filter with a large
 regular expression, and keeps the one before. Held by tests/traffic/test_keys.py::test_many_and_long_globs_take_effect.
+Invariant: a secret gets in only if all of its hash is that of a key, and as that key. Held by
+tests/traffic/test_keys.py::test_a_hash_is_compared_as_a_whole and
+tests/traffic/test_keys.py::test_hashes_of_the_gateway_are_those_of_python.
 Refused: `allowed_clients` of Envoy's api_key_auth for the models of a key. It stands before the body is read, so the
 route of the model is not known, and it lets everything pass.
+Refused: api_key_auth itself. The hash comes from a filter in Lua, which can compare it for less than a second filter.
 """
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
@@ -29,7 +34,7 @@ from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.rfc3339 import rfc3339
 from bateau.traffic.envoy.issuer_filters import (
     Known,
-    identity_of_tokens,
+    callers_of_tokens,
     limited_by_subject,
     models_by_claims,
     named_by_claims,
@@ -37,19 +42,16 @@ from bateau.traffic.envoy.issuer_filters import (
     verified,
 )
 from bateau.traffic.envoy.listed import LISTED, listing
-from bateau.traffic.envoy.lua import script
+from bateau.traffic.envoy.lua import quoted, script
 from bateau.traffic.envoy.names import KEY_HEADER
 from bateau.traffic.envoy.no_filter import FILTER_CHAIN, NO_FILTER
 
-HASH_HEADER: Final = "x-bateau-key-sha256"
-EXPIRED: Final = "expired"
 # What every budget begins with, whatever it counts: the native filter has the same word.
 BUDGET: Final = "tokens"
 
 _TYPE: Final = "type.googleapis.com/"
 _FILTERS: Final = _TYPE + "envoy.extensions.filters.http."
 _LUA: Final = _FILTERS + "lua.v3.Lua"
-_API_KEYS: Final = _FILTERS + "api_key_auth.v3.ApiKeyAuth"
 _RBAC: Final = _FILTERS + "rbac.v3.RBAC"
 _RATE: Final = _FILTERS + "local_ratelimit.v3.LocalRateLimit"
 _JWT: Final = _FILTERS + "jwt_authn.v3.JwtAuthentication"
@@ -59,9 +61,7 @@ ISSUERS: Final = "bateau.issuers"
 CLAIMS: Final = "bateau.claims"
 SUBJECT_REQUESTS: Final = "bateau.subject-requests"
 CLAIMED_MODELS: Final = "bateau.claimed-models"
-IDENTITY: Final = "bateau.identity"
 KEYS: Final = "bateau.keys"
-EXPIRY: Final = "bateau.expiry"
 BUDGETS: Final = "bateau.budgets"
 REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
@@ -72,20 +72,18 @@ TOKEN_CHAIN: Final = "bateau.tokens"  # noqa: S105 - a name
 GATE: Final = "bateau.gate"
 OF_TOKENS: Final = (ISSUERS, CLAIMS, SUBJECT_REQUESTS)
 # In the order of the chain. The last ones need the model, so they come after the body was read.
-BEFORE_BODY: Final = (ISSUERS, IDENTITY, KEYS, CLAIMS, SUBJECT_REQUESTS, EXPIRY, BUDGETS, REQUESTS)
+BEFORE_BODY: Final = (ISSUERS, KEYS, CLAIMS, SUBJECT_REQUESTS, BUDGETS, REQUESTS)
 AFTER_BODY: Final = (MODELS, CLAIMED_MODELS, MODEL_TOKENS, LISTED)
 ALL: Final = (TOKEN_CHAIN, *BEFORE_BODY, *AFTER_BODY)
 # The gateways of a cluster verify no tokens, and nobody reads a ledger there.
-ON_CLUSTERS: Final = (IDENTITY, KEYS, EXPIRY, REQUESTS, MODELS, LISTED)
+ON_CLUSTERS: Final = (KEYS, REQUESTS, MODELS, LISTED)
 
 _TYPES: Final[Mapping[str, str]] = {
     ISSUERS: _JWT,
     CLAIMS: _LUA,
     SUBJECT_REQUESTS: _RATE,
     CLAIMED_MODELS: _LUA,
-    IDENTITY: _LUA,
-    KEYS: _API_KEYS,
-    EXPIRY: _RBAC,
+    KEYS: _LUA,
     BUDGETS: _RBAC,
     REQUESTS: _RATE,
     MODELS: _RBAC,
@@ -157,11 +155,9 @@ def _configs(
             # Without this one, no token has a name, so nobody with a token gets in.
             CLAIMS: named_by_claims(issuers) if issuers else NO_FILTER,
             SUBJECT_REQUESTS: limited_by_subject(issuers) or NO_FILTER,
-            IDENTITY: _identity(with_tokens=bool(issuers)),
             MODELS: _models(keys, model_header, no_model, with_tokens=bool(issuers)),
             CLAIMED_MODELS: models_by_claims(no_model) if issuers else NO_FILTER,
             LISTED: {"@type": _LUA, "default_source_code": {"inline_string": listing(keys)}},
-            EXPIRY: _expiry(keys),
             REQUESTS: _requests(keys),
             KEYS: _keys(keys, with_tokens=bool(issuers)),
             ISSUERS: verified(issuers) if issuers else NO_FILTER,
@@ -190,21 +186,15 @@ def _tokens(issuers: Known) -> ReadObject:
     return {"@type": FILTER_CHAIN, "default_filter_chain": {"filters": filters}}
 
 
-def _identity(*, with_tokens: bool) -> ReadObject:
-    text = script("identity.lua")
-    whole = text + identity_of_tokens() if with_tokens else text
-    return {"@type": _LUA, "default_source_code": {"inline_string": whole}}
-
-
 def _keys(keys: Iterable[ApiKey], *, with_tokens: bool) -> ReadObject:
-    # Not a SHA-256, so no secret has it. The claims of the token name the caller after that.
-    tokens = [{"key": "jwt", "client": "jwt"}] if with_tokens else []
-    return {
-        "@type": _API_KEYS,
-        "credentials": [*({"key": key.sha256, "client": key.name} for key in keys), *tokens],
-        "key_sources": [{"header": HASH_HEADER}],
-        "forwarding": {"header": KEY_HEADER, "hide_credentials": True},
-    }
+    """Compare hashes, and refuse expired keys by Envoy's own clock, so that no process has to act at that moment."""
+    lines = (
+        f"{key.sha256} {0 if key.expires_at is None else max(1, math.ceil(1000 * key.expires_at))} {key.name}\n"
+        for key in keys
+    )
+    parts = [f"local KEYS = {quoted(''.join(lines))}\n", script("sha256.lua"), script("callers.lua")]
+    code = "".join([*parts, callers_of_tokens()] if with_tokens else parts)
+    return {"@type": _LUA, "default_source_code": {"inline_string": code}}
 
 
 def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
@@ -224,23 +214,6 @@ def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
     }
     config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else NO_FILTER
     return file_response(BUDGETS, config)
-
-
-def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
-    """Refuse expired keys by Envoy's own clock, so that no process has to act at that moment."""
-    at: dict[float, list[str]] = {}
-    for key in keys:
-        if key.expires_at is not None:
-            at.setdefault(key.expires_at, []).append(key.name)
-    policies = {
-        f"{EXPIRED}-{number}": {
-            "permissions": [{"any": True}],
-            "principals": [of_keys(names)],
-            "condition": compared("_>=_", time),
-        }
-        for number, (time, names) in enumerate(sorted(at.items()))
-    }
-    return {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else NO_FILTER
 
 
 def compared(operator: str, time: float) -> ReadObject:

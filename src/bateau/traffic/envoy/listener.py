@@ -30,7 +30,6 @@ from bateau.traffic.envoy.key_filters import (
     AFTER_BODY,
     BEFORE_BODY,
     GATE,
-    IDENTITY,
     KEYS,
     LISTED,
     MODEL_TOKENS,
@@ -121,7 +120,7 @@ def inner_listener(front: FrontSettings) -> ReadObject:
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
     address = {"pipe": {"path": str(front.inner), "mode": 0o600}}
-    without = (_FORGED_FILTER, IDENTITY, KEYS, *OF_TOKENS)
+    without = (_FORGED_FILTER, KEYS, *OF_TOKENS)
     return _front(INNER, address, {}, front, without=without, trusts_key=True)
 
 
@@ -186,7 +185,7 @@ def _checks(names: Sequence[str], front: FrontSettings) -> list[ReadObject]:
 
 
 def _native_chain(front: FrontSettings, *, trusts_key: bool) -> list[ReadObject]:
-    """Return the HTTP filters in their order, with one for what `_front_chain` has twelve for.
+    """Return the HTTP filters in their order, with one for what `_front_chain` has ten for.
 
     Where the key in a header is true, a filter before it says so by metadata, which no client can send.
     """

@@ -3,7 +3,11 @@
 Called by traffic.envoy.
 """
 
+import re
 from importlib.resources import files
+from typing import Final
+
+_SPECIAL: Final = re.compile(rb'[^ -~]|["\\]')
 
 
 def script(name: str) -> str:
@@ -15,6 +19,10 @@ def quoted(text: str) -> str:
     r"""Return the text as a string of Lua.
 
     >>> quoted('a"b')
-    '"\\097\\034\\098"'
+    '"a\\034b"'
     """
-    return '"' + "".join(f"\\{byte:03}" for byte in text.encode()) + '"'
+    return f'"{_SPECIAL.sub(_escaped, text.encode()).decode()}"'
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\%03d" % found[0][0]

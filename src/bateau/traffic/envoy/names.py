@@ -17,6 +17,7 @@ MODEL_HEADER: Final = "x-bateau-model"  # of a request: its model, as routes mat
 METADATA_NAMESPACE: Final = "bateau"  # of what filters and routes know about a request
 PLACES: Final = "places"  # in the metadata of a route: how many requests its model may have, of all keys together
 FALLBACK: Final = "fallback"  # in the metadata of a route: another one has requests for which there is no place
+REFUSED_HEADER: Final = "x-bateau-refused"  # of a request: why a filter in Lua has refused it
 FULL_HEADER: Final = "x-bateau-full"  # of a request for which its model has no place
 AFFINITY: Final = "affinity"  # in the metadata of a route: its requests are balanced by their conversations
 CHECKED_ROLES: Final = (

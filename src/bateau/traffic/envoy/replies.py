@@ -15,9 +15,9 @@ from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import EVENTS, ROLES, WEBHOOK
 from bateau.traffic.envoy.dashboard import dashboard_pages
 from bateau.traffic.envoy.hold import SAYS
-from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
+from bateau.traffic.envoy.key_filters import BUDGET, KEY_HEADER
 from bateau.traffic.envoy.model_limits import TOKENS_OF_KEY, TOKENS_OF_MODEL
-from bateau.traffic.envoy.names import MODEL_HEADER
+from bateau.traffic.envoy.names import MODEL_HEADER, REFUSED_HEADER
 from bateau.traffic.envoy.openai_errors import error_body
 from bateau.traffic.envoy.plain_errors import PATHS, plain_error
 
@@ -27,6 +27,8 @@ RETRY_AFTER_S = 2
 
 _OF_TOKENS = "jwt_authn_access_denied{"
 _CONTROL_PATHS = f"/metrics|{WEBHOOK}|{EVENTS}"
+# Envoy has the same details for all refusals of filters in Lua, so one with several reasons writes them to a header.
+_WHY = f"('{REFUSED_HEADER}' in request.headers ? request.headers['{REFUSED_HEADER}'] : response.code_details)"
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 
 
@@ -156,7 +158,7 @@ FRONT_ONLY = (
     ),
     Reply(
         status=403,
-        details=f"rbac_access_denied_matched_policy[{EXPIRED}",
+        details="rbac_access_denied_matched_policy[expired",
         becomes=401,
         text=f"The API key '%REQ({KEY_HEADER})%' has expired.",
         code="expired_api_key",
@@ -345,16 +347,16 @@ def status_filter(status: int, *, op: str = "EQ") -> ReadObject:
 
 
 def _details(beginning: str | None) -> ReadObject:
-    """Match the beginning of Envoy's response code details.
+    """Match the beginning of Envoy's response code details, or of why a filter in Lua has refused the request.
 
-    The direct responses of routes, and those of filters in Lua, never match: they are local replies too, with their own
-    text.
+    The direct responses of routes, and those of other filters in Lua, never match: they are local replies too, with
+    their own text.
     """
     expression = {
         "@type": _CEL,
-        "expression": f"response.code_details.startsWith('{beginning}')"
+        "expression": f"{_WHY}.startsWith('{beginning}')"
         if beginning
-        else "!(response.code_details in ['direct_response', 'lua_response'])",
+        else f"!({_WHY} in ['direct_response', 'lua_response'])",
     }
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
