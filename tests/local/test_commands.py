@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -94,8 +95,13 @@ def test_metrics_parse_and_count(running: Stack):
     running.post(
         "/v1/chat/completions", {"model": "chat", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
     )
-    with urllib.request.urlopen(f"{running.url}/metrics") as response:
-        families = {family.name: family for family in text_string_to_metric_families(response.read().decode())}
+
+    def counted() -> dict[str, Any] | None:
+        with urllib.request.urlopen(f"{running.url}/metrics") as response:
+            found = {family.name: family for family in text_string_to_metric_families(response.read().decode())}
+        return found if "bateau_requests" in found else None
+
+    families = wait_for(counted)  # requests are counted within half a second of their answers
     generated = families["bateau_model_generated_tokens"].samples[0]
     assert generated.value > 0
     assert generated.labels["gen_ai_request_model"] == "chat"
