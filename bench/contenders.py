@@ -68,14 +68,8 @@ class Contender:
     note: str = ""
 
 
-@asynccontextmanager
-async def started(
-    contenders: Sequence[Contender], folder: Path, upstream: int, *, stream: bool
-) -> AsyncGenerator[tuple[Mapping[str, Running], str]]:
-    """Start the contenders and wait until each answers; give those that run, and the secret that clients send.
-
-    With `stream`, the upstream answers with streams. A contender that is not installed is named and left out.
-    """
+def limited_key(folder: Path) -> tuple[Keys, str]:
+    """Return keys in a folder, with one whose limits, budget and end are never reached, and its secret."""
     keys = Keys("bench", {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
     key = ApiKey(
         name="bench",
@@ -87,6 +81,18 @@ async def started(
         expires_at=4e9,
     )
     _, secret = keys.create(key)
+    return keys, secret
+
+
+@asynccontextmanager
+async def started(
+    contenders: Sequence[Contender], folder: Path, upstream: int, *, stream: bool
+) -> AsyncGenerator[tuple[Mapping[str, Running], str]]:
+    """Start the contenders and wait until each answers; give those that run, and the secret that clients send.
+
+    With `stream`, the upstream answers with streams. A contender that is not installed is named and left out.
+    """
+    keys, secret = limited_key(folder)
     running: dict[str, Running] = {}
     try:
         for contender in contenders:

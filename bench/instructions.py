@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint
 from bateau.traffic.envoy import FrontSettings
 from bateau.traffic.envoy.bootstrap import connections_bound, stats_config
@@ -34,10 +33,10 @@ from bateau.traffic.envoy.listener import front_filters, front_listener
 from bateau.traffic.envoy.routes import front_routes
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import native_library
-from bateau.wiring.keys import Keys
 from bateau.wiring.listen import free_port
 from bench import plain_proxies
 from bench.chain import ANSWER
+from bench.contenders import limited_key
 
 _READY_S: Final = 400
 _BODY: Final = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "x" * 900}]})
@@ -170,17 +169,7 @@ def _measured(
         sys.exit("the native filter is built by make gate")
     (folder / "answering").mkdir()
     _ended_with(stack, plain_proxies.answering_envoy(folder / "answering", upstream, ANSWER))
-    keys = Keys("bench", {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
-    key = ApiKey(
-        name="bench",
-        owner="bench",
-        created_at=0.0,
-        models=("ch*",),
-        requests_per_minute=10**9,
-        tokens_per_month=10**12,
-        expires_at=4e9,
-    )
-    _, secret = keys.create(key)
+    keys, secret = limited_key(folder)
     front = FrontSettings(key_filters=keys.directory, ledger=folder / "requests.jsonl", library=library)
     keys.use(Gate(library=library, ledger=front.ledger))
     keys.publish(open_to_all=False)

@@ -60,8 +60,10 @@ def list_alerts(*, all_: bool, desks: Desks, as_json: bool) -> int:
             click.echo(f"{_prefix(each)}alerts cannot be delivered to {each['name']}: {each['error']}", err=True)
     for cluster, tree in known:
         if not tree["receivers"]:
-            where = f"{cluster}: " if cluster else ""
-            click.echo(f"{where}alerts are not delivered to anybody: see docs/how-to/alerts.md", err=True)
+            click.echo(
+                f"{_prefix(_marked(cluster, tree))}alerts are not delivered to anybody: see docs/how-to/alerts.md",
+                err=True,
+            )
     return code
 
 
@@ -165,8 +167,9 @@ def test(*, desks: Desks, as_json: bool) -> int:
             click.echo(f"{_prefix(each)}{each['name']}: {each['error'] or 'delivered'}")
         for cluster, tree in known:
             if not tree["receivers"]:
-                where = f"{cluster}: " if cluster else ""
-                click.echo(f"{where}there are no receivers: see docs/how-to/alerts.md", err=True)
+                click.echo(
+                    f"{_prefix(_marked(cluster, tree))}there are no receivers: see docs/how-to/alerts.md", err=True
+                )
     are_there = all(tree["receivers"] for _, tree in known)
     return code if are_there and not any(each["error"] for each in found) else EXIT_WORLD_FAILED
 

@@ -3,13 +3,11 @@
 Called by runtimes.kubernetes.requests.
 """
 
-import os
 import ssl
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from bateau.domain.errors import ClusterError
+from bateau.kit.tls import load_certificate
 from bateau.runtimes.kubernetes.kubeconfig import Access
 
 
@@ -32,18 +30,9 @@ def tls_of(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if certificate:
-        _load(context, *certificate, name=access.name)
+        try:
+            load_certificate(context, *certificate)
+        except (ssl.SSLError, ValueError) as error:
+            says = f"the client certificate of {access.name} and its key do not fit together"
+            raise ClusterError(says) from error
     return context
-
-
-def _load(context: ssl.SSLContext, certificate: bytes, key: bytes, *, name: str) -> None:
-    """Load a client certificate. Python reads it from a file only, so it is one for a moment, for this user alone."""
-    descriptor, path = tempfile.mkstemp(prefix="bateau-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(certificate + b"\n" + key)
-        context.load_cert_chain(path)
-    except (ssl.SSLError, ValueError) as error:
-        raise ClusterError(f"the client certificate of {name} and its key do not fit together") from error
-    finally:
-        Path(path).unlink()

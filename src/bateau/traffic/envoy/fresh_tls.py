@@ -6,11 +6,11 @@ Invariant: a new certificate, or another authority, is in effect from the next c
 tests/traffic/test_gateway.py::test_certificates_are_replaced_without_a_restart.
 """
 
-import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+
+from bateau.kit.tls import load_certificate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +42,12 @@ class _FreshContext(ssl.SSLContext):
             self._made = (now, _context(now))
         return self._made[1].wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
-    @classmethod
-    def of(cls, identity: Callable[[], Identity]) -> Self:
-        made = cls(ssl.PROTOCOL_TLS_SERVER)
-        made.identity = identity
-        return made
-
 
 def fresh_context(identity: Callable[[], Identity]) -> ssl.SSLContext:
     """Return the settings of a server that asks for its identity at every connection."""
-    return _FreshContext.of(identity)
+    context = _FreshContext(ssl.PROTOCOL_TLS_SERVER)
+    context.identity = identity
+    return context
 
 
 def _context(identity: Identity) -> ssl.SSLContext:
@@ -61,12 +57,5 @@ def _context(identity: Identity) -> ssl.SSLContext:
     context.set_alpn_protocols(["h2"])
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=identity.authorities.decode())
-    # Python reads certificate and key from a file only; this one is in memory and has no name.
-    descriptor = os.memfd_create("certificate")
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(identity.certificate + b"\n" + identity.key)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    load_certificate(context, identity.certificate, identity.key)
     return context
