@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bateau.domain.event import Event
+from bateau.domain.timeline import service_of
 from bateau.observe.events import CountedEvents, LoggedEvents
 from control.world import app, world
 
@@ -37,6 +38,17 @@ async def test_a_rollout_reports_each_step_once_to_every_sink() -> None:
         before = list(w.events)
         await w.turn()
         assert w.events == before
+
+
+async def test_the_last_event_of_a_replica_belongs_to_its_service() -> None:
+    async with world(shop=app(replicas=2)) as w:
+        await w.until(lambda: w.status.settled)
+        w.texts.write("shop", app(replicas=1))
+        await w.until(lambda: w.draining)
+        await w.pass_time(300.0)
+        await w.until(lambda: any(event.reason == "Stopped" for event in w.events))
+        (ended,) = [event for event in w.events if event.reason == "Stopped"]
+        assert (ended.subject, service_of(ended)) == ("app.shop.1", "app/shop")
 
 
 class _Broken:

@@ -41,6 +41,14 @@ async def test_the_latest_event_comes_first(view: View) -> None:
         assert shown in text, shown
 
 
+async def test_an_event_of_a_replica_names_it(view: View) -> None:
+    for path in ("/timeline", "/services/app/shop"):
+        text = parts_of(view, path)["events"]
+        assert '<strong class="state bad">Restarted</strong> <span class="note">app.shop.1</span>' in text
+        assert ">app/shop<" not in text
+        assert text.count("desired") <= 1
+
+
 async def test_a_service_has_its_own_events(view: View) -> None:
     text = parts_of(view, "/services/app/shop")["events"]
     assert 'id="event-2"' in text

@@ -85,7 +85,8 @@ def _service(before: ServiceStatus | None, after: ServiceStatus, when_s: float) 
     for replica in after.replicas:
         yield from _replica(known.pop(replica.id, None), replica, when_s)
     for replica_id in sorted(known):
-        yield Event(when_s=when_s, subject=replica_id, reason="Stopped", says=f"{replica_id} has stopped")
+        fields = {"service": after.service}
+        yield Event(when_s=when_s, subject=replica_id, reason="Stopped", says="it has ended", fields=fields)
 
 
 def _replica(before: Replica | None, after: Replica, when_s: float) -> Iterator[Event]:

@@ -44,6 +44,7 @@ def _row(entry: Entry, *, with_service: bool) -> h.Element:
         with_service and h.td(data_name="Service")[_service(entry)],
         h.td(data_name="Event")[
             h.strong(class_="state bad" if event.warning else None)[safe(event.reason)],
+            service_of(event) not in (None, event.subject) and [" ", h.span(".note")[safe(event.subject)]],
             event.says and h.span(".reason")[safe(event.says)],
         ],
         h.td(data_name="About")[(h.span(".reason")[each] for each in _about(entry))],

@@ -216,7 +216,7 @@ def _delete(change: ChangeView, name: str, text: str) -> h.Element:
     several = documents[:_DOCUMENTS_MAX] if len(documents) > 1 else ()
     return h.section("#delete.panel", aria_labelledby="delete-title", hidden=not may)[
         h.div(".bar")[h.h2("#delete-title")["Delete"], h.span(".note")["in the draft; the plan shows what ends"]],
-        h.div(".choices.body")[
+        h.div(".actions.body")[
             (_deletion(change, name, text, f"Delete {kind} {called}", (kind, called)) for kind, called in several),
             _deletion(change, name, text, f"Delete the file {name}", None),
         ],
