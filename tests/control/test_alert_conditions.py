@@ -15,6 +15,7 @@ from bateau.domain.measures import (
     SERVER_ERRORS,
     SLOW,
     WAITING,
+    Measure,
 )
 from bateau.domain.slo import Slo
 from control.measured import FakeHistory
@@ -23,10 +24,13 @@ NOW = 1_800_000_000.0
 CHAT = Watched(key="model/chat", slo=Slo(availability=99.5, latency_p95_s=5.0), cpu=2.0, memory=1000.0, queue=64.0)
 
 
+def unexpected(what: str, error: Exception) -> None:
+    raise AssertionError(what) from error
+
+
 def holding(history: FakeHistory, service: Watched = CHAT, facts: Facts | None = None) -> dict[str, Verdict]:
-    return {
-        each.rule.name: each for each in verdicts(RULES, [service], history, facts or {}, NOW) if each.holds is True
-    }
+    found = verdicts(RULES, [service], history, facts or {}, NOW, failed=unexpected)
+    return {each.rule.name: each for each in found if each.holds is True}
 
 
 def steady(
@@ -98,11 +102,12 @@ def test_slow_answers_fire():
 
 def test_what_is_not_known_neither_holds_nor_ends():
     history = FakeHistory()
-    found = {each.rule.name: each.holds for each in verdicts(RULES, [CHAT], history, {"fetch-failed": None}, NOW)}
+    judged = verdicts(RULES, [CHAT], history, {"fetch-failed": None}, NOW, failed=unexpected)
+    found = {each.rule.name: each.holds for each in judged}
     assert set(found.values()) == {None}
     assert found["BateauFetchFailed"] is None
     history.add("model/chat", REQUESTS, 100, at=NOW - 60)
-    found = {each.rule.name: each.holds for each in verdicts(RULES, [CHAT], history, {}, NOW)}
+    found = {each.rule.name: each.holds for each in verdicts(RULES, [CHAT], history, {}, NOW, failed=unexpected)}
     assert found["BateauErrorBudgetBurn"] is None, "nobody knows how many of them failed"
 
 
@@ -146,6 +151,24 @@ def test_a_service_that_fetches_its_model_is_not_down():
     history = FakeHistory()
     history.now["model/chat"] = {REPLICAS_READY.name: 0, REPLICAS_WANTED.name: 1}
     assert holding(history, Watched(key="model/chat", slo=Slo(), is_fetching=True)) == {}
+
+
+class _Odd(FakeHistory):
+    def total(self, service: str, measure: Measure, *, since: float, until: float) -> float | None:
+        if service == "app/odd":
+            raise RuntimeError("a bug")
+        return super().total(service, measure, since=since, until=until)
+
+
+def test_a_bug_about_one_service_leaves_the_others():
+    history, failed = _Odd(), list[str]()
+    steady(history, failed_in_1000=80, for_s=HOUR_S)
+    services = [Watched(key="app/odd", slo=Slo()), CHAT]
+    found = list(verdicts(RULES, services, history, {}, NOW, failed=lambda what, _: failed.append(what)))
+    assert "BateauErrorBudgetBurn" in {each.rule.name for each in found if each.holds and each.subject == "model/chat"}
+    assert "BateauErrorBudgetBurn of app/odd" in failed
+    odd = {each.rule.name: each.holds for each in found if each.subject == "app/odd"}
+    assert odd["BateauErrorBudgetBurn"] is None
 
 
 def test_a_fact_holds_for_its_subject():

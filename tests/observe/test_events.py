@@ -1,11 +1,14 @@
 """The sinks of events: what control reports reaches the log and the counters."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from bateau.control import happenings
 from bateau.domain.event import Event
+from bateau.domain.replica import Replica
 from bateau.domain.timeline import service_of
 from bateau.observe.events import CountedEvents, LoggedEvents
 from control.world import app, world
@@ -49,6 +52,22 @@ async def test_the_last_event_of_a_replica_belongs_to_its_service() -> None:
         await w.until(lambda: any(event.reason == "Stopped" for event in w.events))
         (ended,) = [event for event in w.events if event.reason == "Stopped"]
         assert (ended.subject, service_of(ended)) == ("app.shop.1", "app/shop")
+
+
+async def test_a_bug_in_the_events_of_a_service_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(before: Replica | None, after: Replica, when_s: float) -> Iterator[Event]:
+        del before
+        if after.service == "app/blog":
+            raise RuntimeError("a bug")
+        yield Event(when_s=when_s, subject=after.id, reason=str(after.state))
+
+    monkeypatch.setattr(happenings, "_replica", odd)
+    async with world(blog=app("blog"), shop=app()) as w:
+        await w.until(lambda: w.status.settled)
+        assert "Ready" in [event.reason for event in w.events if event.subject == "app.shop.0"]
+    assert "the events of app/blog are lost, because of a bug" in caplog.text
 
 
 class _Broken:

@@ -314,6 +314,23 @@ async def test_a_source_that_fails_leaves_the_others(instance: Instance, caplog:
     assert "requests cannot be measured" in caplog.text
 
 
+async def test_a_bug_about_one_service_leaves_the_others(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(_: object, replicas: Sequence[Replica]) -> float | None:
+        if any(each.service == CHAT for each in replicas):
+            raise RuntimeError("a bug")
+        return None
+
+    monkeypatch.setattr(sampling, "_waiting", odd)
+    for _ in range(3):
+        found = await instance.after()
+        assert SHOP in found and CHAT not in found
+    assert [each.getMessage() for each in caplog.records] == [
+        f"{CHAT} cannot be measured at the moment, because of a bug"
+    ]
+
+
 async def test_the_metrics_page_gets_the_time_since_the_beginning(instance: Instance) -> None:
     await instance.after()
     instance.cpu[10] = 2.5

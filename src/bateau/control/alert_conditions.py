@@ -7,9 +7,11 @@ Invariant: a condition whose measures are unknown is neither true nor false. Hel
 tests/control/test_alert_conditions.py::test_what_is_not_known_neither_holds_nor_ends.
 Invariant: a service that fetches its model for the first time is not down. Held by
 tests/control/test_alert_conditions.py::test_a_service_that_fetches_its_model_is_not_down.
+Invariant: a bug in the evaluation for a service leaves the others. Held by
+tests/control/test_alert_conditions.py::test_a_bug_about_one_service_leaves_the_others.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bateau.domain.alert_rules import (
@@ -69,11 +71,18 @@ class Verdict:
 
 
 def verdicts(
-    rules: Sequence[Rule], services: Sequence[Watched] | None, history: MeasureHistory, facts: Facts, now: float
+    rules: Sequence[Rule],
+    services: Sequence[Watched] | None,
+    history: MeasureHistory,
+    facts: Facts,
+    now: float,
+    *,
+    failed: Callable[[str, Exception], None],
 ) -> Iterator[Verdict]:
     """Yield the verdicts about all rules. A rule without a verdict about a subject does not hold for it.
 
-    `services` is None while nobody knows which services should run.
+    `services` is None while nobody knows which services should run. `failed` is told of a rule that a bug keeps from
+    being evaluated for a service, which is therefore not known.
     """
     latest = {each.key: history.latest(each.key) for each in services or ()}
     for rule in rules:
@@ -84,14 +93,24 @@ def verdicts(
             yield Verdict(rule=rule, holds=None, subject=None)
             continue
         for each in services:
-            match rule.when:
-                case BurnRate():
-                    holds, says = _burns(rule.when, each, history, now)
-                case Above():
-                    holds, says = _is_above(rule.when, each, history, latest[each.key], now)
-                case Fewer():
-                    holds, says = _are_fewer(rule.when, each, latest[each.key])
+            try:
+                holds, says = _judge(rule.when, each, history, latest[each.key], now)
+            except Exception as error:  # noqa: BLE001 - it is reported, and the other services are judged
+                failed(f"{rule.name} of {each.key}", error)
+                holds, says = None, ""
             yield Verdict(rule=rule, holds=holds, subject=each.key, service=each.key, says=says)
+
+
+def _judge(
+    when: BurnRate | Above | Fewer, each: Watched, history: MeasureHistory, latest: Mapping[str, float], now: float
+) -> tuple[bool | None, str]:
+    match when:
+        case BurnRate():
+            return _burns(when, each, history, now)
+        case Above():
+            return _is_above(when, each, history, latest, now)
+        case Fewer():
+            return _are_fewer(when, each, latest)
 
 
 def _of_facts(rule: Rule, seen: Sequence[Seen] | None) -> Iterator[Verdict]:

@@ -38,6 +38,7 @@ from bateau.wiring.budgets import Budgets
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import Paths
 from bateau.wiring.remote import EndpointCertificate
+from bateau.wiring.reported import Reported
 from bateau.wiring.timeline import timeline_reader
 
 EVENTS_MAX: Final = 1000
@@ -108,6 +109,7 @@ class Alerts:
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
         self._wake = asyncio.Event()
         self._took_s = 0.0
+        self._bugs: dict[str, Reported] = {}
         self._board = AlertBoard()
         self.history: MeasureHistory = NoHistory()
         self.sources: Watching | None = None
@@ -178,7 +180,8 @@ class Alerts:
             rules = [each for each in rules if each.name in own]
             self._book.leave_others(own)
         found: list[Verdict] = []
-        for verdict in verdicts(rules, services, LiveHistory(self.history, status, events), known, now):
+        history = LiveHistory(self.history, status, events)
+        for verdict in verdicts(rules, services, history, known, now, failed=self._cannot_evaluate):
             found.append(verdict)
             if len(found) % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # probes and the API need the event loop, too
@@ -194,6 +197,9 @@ class Alerts:
             self._save()
         finally:
             self.tell([alert_event(alert, now) for alert in (*result.fired, *result.ended)])
+
+    def _cannot_evaluate(self, what: str, error: Exception) -> None:
+        self._bugs.setdefault(what, Reported(f"{what} cannot be evaluated")).failed(error)
 
     def silence(self, *, service: str | None, name: str | None, for_s: float, why: str, by: str) -> Silence:
         """Keep the alerts of a service, of a rule, or of both back for a while. Raises ControlError."""

@@ -132,12 +132,17 @@ class Sampler:
         if before and not 0 < when_s - before.when_s <= _LATE_S:
             before = None
         workloads = {str(each.key): each for each in self._sources.services()}
-        rows = {
-            each.service: self._row(each, workloads.get(each.service), before, look)
-            for each in self._sources.statuses()
-        }
+        rows: dict[str, Row] = {}
+        for each in self._sources.statuses():
+            try:
+                rows[each.service] = self._row(each, workloads.get(each.service), before, look)
+            except Exception as error:  # noqa: BLE001 - it is reported, and the other services are measured
+                self._of_service(each.service).failed(error)
         self._keep(rows)
         self._target.add(when_s, rows)
+
+    def _of_service(self, service: str) -> Reported:
+        return self._reports.setdefault(service, Reported(f"{service} cannot be measured at the moment"))
 
     async def _look(self, when_s: float) -> _Look:
         replicas = tuple(self._sources.replicas())
