@@ -81,8 +81,8 @@ def verdicts(
 ) -> Iterator[Verdict]:
     """Yield the verdicts about all rules. A rule without a verdict about a subject does not hold for it.
 
-    `services` is None while nobody knows which services should run. `failed` is told of a rule that a bug keeps from
-    being evaluated for a service, which is therefore not known.
+    `services` is None while nobody knows which services should run. If a bug keeps a rule from being evaluated
+    for a service, that verdict is not known, and `failed` is called with its name and the error.
     """
     latest = {each.key: history.latest(each.key) for each in services or ()}
     for rule in rules:
