@@ -2,11 +2,12 @@
 
 Used by bench.chain. To add one, write a function that starts it, and a row below.
 
-Invariant: each proxy has one thread for requests, and gets the same ones.
+Invariant: each proxy has one thread for requests, and gets the same ones. None reads or writes a file of another.
 """
 
 import asyncio
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -70,7 +71,7 @@ class Contender:
 
 def limited_key(folder: Path) -> tuple[Keys, str]:
     """Return keys in a folder, with one whose limits, budget and end are never reached, and its secret."""
-    keys = Keys("bench", {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
+    keys = _keys_in(folder)
     key = ApiKey(
         name="bench",
         owner="bench",
@@ -84,6 +85,10 @@ def limited_key(folder: Path) -> tuple[Keys, str]:
     return keys, secret
 
 
+def _keys_in(folder: Path) -> Keys:
+    return Keys("bench", {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
+
+
 @asynccontextmanager
 async def started(
     contenders: Sequence[Contender], folder: Path, upstream: int, *, stream: bool
@@ -92,11 +97,15 @@ async def started(
 
     With `stream`, the upstream answers with streams. A contender that is not installed is named and left out.
     """
-    keys, secret = limited_key(folder)
+    origin = _made(folder / "keys")
+    _, secret = limited_key(origin)
     running: dict[str, Running] = {}
     try:
         for contender in contenders:
-            place = Place(_made(folder / contender.name.replace(" ", "-").replace(",", "")), upstream, keys, secret)
+            # Filters and their ledger belong to one gateway, so each has a copy of the key.
+            its = folder / contender.name.replace(" ", "-").replace(",", "")
+            shutil.copytree(origin, its)
+            place = Place(its, upstream, _keys_in(its), secret)
             try:
                 running[contender.name] = contender.start(place)
             except NotInstalledError as error:
@@ -162,6 +171,7 @@ def _open_chain(place: Place) -> Running:
 
 
 def _keyed_chain(place: Place) -> Running:
+    place.keys.publish(open_to_all=False)
     front = FrontSettings(key_filters=place.keys.directory, ledger=place.folder / "requests.jsonl")
     return _chain(place, front)
 
