@@ -81,9 +81,13 @@ class Key:
 
 
 class RealIssuer:
-    """One process of the issuer, which signs with `key`; it publishes the keys of `also`, too."""
+    """One process of the issuer, which signs with `key`; it publishes the keys of `also`, too.
 
-    def __init__(self, key: Key | None = None) -> None:
+    With a `dashboard`, people sign in there; the settings are those of issuer.mjs.
+    """
+
+    def __init__(self, key: Key | None = None, *, dashboard: Mapping[str, Any] | None = None) -> None:
+        self.dashboard = dashboard
         self.key = key or Key("one")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -93,7 +97,8 @@ class RealIssuer:
 
     def start(self, *also: Key) -> None:
         folder = installed()
-        settings = {"port": self.port, "jwks": {"keys": [each.jwk for each in (self.key, *also)]}}
+        keys = {"keys": [each.jwk for each in (self.key, *also)]}
+        settings = {"port": self.port, "jwks": keys, "dashboard": self.dashboard}
         self._process = subprocess.Popen(
             ["node", "issuer.mjs"],
             cwd=folder,

@@ -145,11 +145,10 @@ class Visitor:
         self.page.locator("#live[data-state=live]").wait_for()
 
 
-def axe_findings(visitor: Visitor) -> list[str]:
+def axe_findings(page: Page) -> list[str]:
     """Return the violations of WCAG 2.2 AA that axe-core finds."""
-    page = visitor.page
     # The policy of the page lets no script in, so axe runs through the debugger.
-    session = cast("Any", visitor.context.new_cdp_session(page))
+    session = cast("Any", page.context.new_cdp_session(page))
     session.send("Runtime.evaluate", {"expression": installed()[1].read_text(encoding="utf-8")})
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     expression = f"axe.run(document, {{runOnly: {json.dumps(tags)}}}).then((found) => JSON.stringify(found.violations))"

@@ -27,7 +27,8 @@ from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
 from bateau.ui.page import View
 from bateau.ui.reports import Need, Reports
-from bateau.ui.sessions import Role, Sessions
+from bateau.domain.sign_in import Role
+from bateau.ui.sessions import Sessions
 from bateau.wiring.changing import Changing
 from bateau.wiring.keys import Keys
 from control.world import World, WorldOfFiles, app, model, running, world

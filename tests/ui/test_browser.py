@@ -82,7 +82,7 @@ def test_axe_finds_nothing(browser: Browser, stack: Stack, path: str, scheme: st
         visitor.visit(path)
         if path == "/services/app/shop":
             visitor.page.locator(".leaf").first.click()
-        assert axe_findings(visitor) == []
+        assert axe_findings(visitor.page) == []
         visitor.context.close()
 
 
@@ -91,7 +91,7 @@ def test_pages_without_a_session_pass_axe_too(browser: Browser, stack: Stack) ->
     visitor.context.clear_cookies()
     visitor.page.goto(f"{stack.url}/ui/")
     expect(visitor.page.get_by_role("heading", name="Sign in")).to_be_visible()
-    assert axe_findings(visitor) == []
+    assert axe_findings(visitor.page) == []
     visitor.context.close()
 
 

@@ -72,7 +72,7 @@ def test_a_link_replaces_the_page_and_its_address_title_place_and_history(visito
     assert page.url == f"{visitor.stack.url}/ui/machines"
     assert page.title() == "Machines and clusters · default · Bateau"
     expect(page.locator(".top nav [aria-current=page]")).to_have_text("Machines")
-    assert axe_findings(visitor) == []
+    assert axe_findings(visitor.page) == []
     page.go_back()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     assert page.title() == "Overview · default · Bateau"

@@ -51,7 +51,7 @@ def test_axe_finds_nothing(browser: Browser, stack: Stack, size: dict[str, int],
         if path == "/usage":
             expect(page.locator("#usage table")).to_be_visible(timeout=20_000)
             page.locator("#create summary").click()
-        assert axe_findings(visitor) == [], path
+        assert axe_findings(visitor.page) == [], path
         if size == PHONE:
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
     page = visitor.visit("/usage")
@@ -61,7 +61,7 @@ def test_axe_finds_nothing(browser: Browser, stack: Stack, size: dict[str, int],
     page.get_by_role("button", name="Create the key").click()
     expect(page.get_by_role("alert").first).to_be_attached()
     expect(page.locator("#key-expires_at-error")).to_contain_text("soon is not a time")
-    assert axe_findings(visitor) == []
+    assert axe_findings(visitor.page) == []
     visitor.context.close()
 
 
@@ -105,7 +105,7 @@ def test_a_key_is_created_rotated_and_revoked_by_keyboard(visitor: Visitor, stac
     first = page.locator("#secret-text").inner_text()
     assert SECRET.fullmatch(first)
     assert first not in page.url
-    assert axe_findings(visitor) == []
+    assert axe_findings(visitor.page) == []
     assert _ask(stack, first) == 200
     _tab_to(page, "#copy")
     page.keyboard.press("Enter")

@@ -68,7 +68,7 @@ def test_axe_finds_nothing_in_the_charts(browser: Browser, stack: Stack, scheme:
             page = visitor.visit(path)
             page.locator("#charts-table summary").click()
             expect(page.locator("#charts-table table")).to_be_visible()
-            assert axe_findings(visitor) == []
+            assert axe_findings(visitor.page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         visitor.context.close()
 

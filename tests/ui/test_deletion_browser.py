@@ -86,14 +86,14 @@ def test_axe_finds_nothing_in_a_deletion(
     write(stack, "night")
     visitor = Visitor(browser, stack, viewport=size, color_scheme=scheme)
     page = visitor.visit("/change/edit/sleepers.yaml")
-    assert axe_findings(visitor) == []
+    assert axe_findings(visitor.page) == []
     page.get_by_role("button", name="Delete the file sleepers.yaml").click()
     expect(page.locator("#plan")).to_contain_text("which deletes sleepers.yaml and removes app/day, app/night")
     visitor.live()
     folder = request.config.getoption("--screenshots")
     for path in ("/change/edit/sleepers.yaml", "/change"):
         page = visitor.visit(path)
-        assert axe_findings(visitor) == [], path
+        assert axe_findings(visitor.page) == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         if folder:
             page.screenshot(path=Path(folder, f"deletion-{scheme}-{path.count('/')}.png"), full_page=True)

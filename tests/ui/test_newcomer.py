@@ -171,7 +171,7 @@ def _break_it(visitor: Visitor, pictures: Pictures) -> None:
         "  replicas: two"
     )
     pictures.take(page, "change-error")
-    assert axe_findings(visitor) == []
+    assert axe_findings(visitor.page) == []
 
 
 def _look_in_the_dark_and_on_a_phone(browser: Browser, stack: Stack, pictures: Pictures) -> None:
@@ -179,7 +179,7 @@ def _look_in_the_dark_and_on_a_phone(browser: Browser, stack: Stack, pictures: P
         visitor = Visitor(browser, stack, color_scheme=scheme, viewport=size)
         for path in ("/change/edit/tiny.yaml", "/new", "/change"):
             page = visitor.visit(path)
-            assert axe_findings(visitor) == [], (name, path)
+            assert axe_findings(visitor.page) == [], (name, path)
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         pictures.take(visitor.page, name)
         visitor.context.close()

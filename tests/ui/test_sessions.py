@@ -2,7 +2,8 @@
 
 import pytest
 
-from bateau.ui.sessions import IDLE_S, LINK_S, LINKS_MAX, ROLES, Role, Sessions
+from bateau.domain.sign_in import ROLES, Role
+from bateau.ui.sessions import IDLE_S, LINK_S, LINKS_MAX, Sessions
 
 
 class Clock:

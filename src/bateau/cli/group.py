@@ -10,7 +10,7 @@ import click
 
 from bateau import __version__
 
-# Name and line in --help. The command is `command` in bateau.cli.NAME.
+# Name and line in --help. The command is `command` in bateau.cli.NAME, with `_` instead of `-`.
 COMMANDS: Mapping[str, str] = {
     "up": "Serve the specs below a directory, or of a Git repository.",
     "down": "Stop everything that `up` started.",
@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "alerts": "List, silence and test alerts.",
     "history": "Show the released revisions, with time and author.",
     "open": "Print a link that opens the dashboard, once.",
+    "sign-in": "Let people sign in to the dashboard by an OIDC issuer.",
     "logs": "Show the output of a service.",
     "models": "List, download and remove models.",
     "keys": "Create the API keys of the endpoint, and revoke them.",
@@ -59,7 +60,7 @@ class _Table(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"bateau.cli.{cmd_name}").command
+        return importlib.import_module(f"bateau.cli.{cmd_name.replace('-', '_')}").command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

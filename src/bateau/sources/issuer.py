@@ -1,6 +1,6 @@
-"""Fetch the public keys of an OIDC issuer.
+"""Fetch the document and the public keys of an OIDC issuer.
 
-Called by wiring.issuers. Source: OpenID Connect Discovery 1.0, sections 3 and 4.
+Called by sources.provider and wiring.issuers. Source: OpenID Connect Discovery 1.0, sections 3 and 4.
 
 Invariant: a document of another issuer is not believed, and no plain HTTP of another machine. Held by
 tests/sources/test_issuer.py.
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import SourceError, SourceUnreachable
-from bateau.kit.json_value import Json, text_at
+from bateau.kit.json_value import Json, JsonObject, object_at, text_at
 from bateau.kit.jwks import public_keys
 from bateau.kit.url import UrlError, parsed
-from bateau.sources.http import status_error
+from bateau.sources.http import refuse_plain_http, status_error
 from bateau.sources.page import page
 from bateau.sources.session import Session
 from bateau.sources.settings import Settings
@@ -33,26 +33,40 @@ async def fetched_keys(url: str, *, authority: str | None, environ: Mapping[str,
     """
     settings = Settings(base=Path.cwd(), environ=environ)
     try:
-        async with asyncio.timeout(_PATIENCE_S), Session(settings, trusted=_trusted(authority)) as http:
-            return await _keys(http, url)
+        async with asyncio.timeout(_PATIENCE_S), Session(settings, trusted=trusted_by(authority)) as http:
+            return await published_keys(http, await document_of(http, url), url)
     except TimeoutError as error:
         raise SourceUnreachable(f"{url} did not answer within {_PATIENCE_S:g} s") from error
 
 
-async def _keys(http: Session, url: str) -> str:
+async def document_of(http: Session, url: str) -> JsonObject:
+    """Return the document that the issuer at `url` publishes about itself. Raises SourceError."""
     where = url.rstrip("/") + _DISCOVERY
-    about = await _json(http, where)
+    about = object_at(await _json(http, where))
     if (named := text_at(about, "issuer")) != url:
         raise SourceError(
             f"the document at {where} is of the issuer {named or '(none)'}, not of {url}",
             hint=f"tokens are compared by this text: use {named}" if named else "is this the URL of an OIDC issuer?",
         )
-    at = text_at(about, "jwks_uri")
+    return about
+
+
+def endpoint_of(about: JsonObject, name: str, url: str) -> str:
+    """Return a URL of the document of the issuer at `url`. Raises SourceError if there is none, or none for use."""
+    at = text_at(about, name)
     try:
         parsed(at)
     except UrlError as error:
-        says = f"a jwks_uri that cannot be used: {error.says}" if at else "no jwks_uri"
+        says = f"a {name} that cannot be used: {error.says}" if at else f"no {name}"
+        where = url.rstrip("/") + _DISCOVERY
         raise SourceError(f"the document at {where} has {says}", hint="is this the URL of an OIDC issuer?") from error
+    refuse_plain_http(at)
+    return at
+
+
+async def published_keys(http: Session, about: JsonObject, url: str) -> str:
+    """Return the keys that the document of an issuer names, as a JSON Web Key Set. Raises SourceError."""
+    at = endpoint_of(about, "jwks_uri", url)
     found = public_keys(await _json(http, at))
     if found is None:
         raise SourceError(
@@ -69,7 +83,8 @@ async def _json(http: Session, url: str) -> Json:
     return answer.json(says=url)
 
 
-def _trusted(authority: str | None) -> ssl.SSLContext | None:
+def trusted_by(authority: str | None) -> ssl.SSLContext | None:
+    """Return the certificates of a file, None for those of the platform. Raises SourceError."""
     if authority is None:
         return None
     try:

@@ -76,7 +76,7 @@ def alert_actions(desk: AlertDesk) -> list[web.RouteDef]:
             name=asked.get("alert") or None,
             for_s=_seconds(asked.get("for", "")),
             why=asked.get("why", "").strip()[:_WHY_MAX] or "silenced on the dashboard",
-            by=f"the dashboard ({session.role})",
+            by=session.actor,
         )
         return _says(f"silenced until {_clock(made.until)}")
 

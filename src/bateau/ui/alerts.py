@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import htpy as h
 
 from bateau.domain.alert import Alert, Shown
-from bateau.ui.sessions import Role
+from bateau.domain.sign_in import Role
 from bateau.ui.words import safe
 
 _SILENCE_S: Final = 2 * 3600

@@ -7,6 +7,7 @@ tests/traffic/test_dashboard.py::test_the_gateway_passes_the_dashboard_and_nothi
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
@@ -15,9 +16,11 @@ from typing import Final
 import htpy as h
 from aiohttp import web
 
+from bateau.domain.sign_in import Role
 from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
+from bateau.ui.attempts import Attempts
 from bateau.ui.change_routes import ChangeRoutes
 from bateau.ui.changes import Changes, Specs
 from bateau.ui.frame import ROOT, document, message
@@ -28,11 +31,16 @@ from bateau.ui.live import Made, Stream, event_text
 from bateau.ui.page import Page, View
 from bateau.ui.pages import PAGES
 from bateau.ui.reports import InstanceReporter
-from bateau.ui.sessions import Role, Session, Sessions
+from bateau.ui.sessions import Session, Sessions
+from bateau.ui.sign_in import PATH, Desk, NoIssuers, SignInPages
 from bateau.wiring.changing import changing_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
 from bateau.wiring.recent_events import RecentEvents
+from bateau.wiring.sign_in import SignedIn, SignIn
+from bateau.wiring.sign_in_issuers import SignInIssuers
+
+logger = logging.getLogger(__name__)
 
 STREAMS_MAX: Final = 100
 _YEAR: Final = "private, max-age=31536000, immutable"
@@ -41,13 +49,29 @@ _YEAR: Final = "private, max-age=31536000, immutable"
 class Dashboard:
     """The dashboard of one instance. `name` tells its cookie from that of another instance on this machine."""
 
-    def __init__(self, instance: Instance, sessions: Sessions, *, name: str, specs: Specs | None) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        sessions: Sessions,
+        *,
+        name: str,
+        specs: Specs | None,
+        desk: Desk | None = None,
+    ) -> None:
+        """With a `desk`, people may sign in by an issuer."""
         self._instance = instance
         self._specs = specs
         self._changes = Changes(specs) if specs else None
         self._pages = [each for each in PAGES if each.on_clusters or not instance.on_cluster]
         self._sessions = sessions
         self._cookie = f"bateau-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        self._entrance = SignInPages(
+            desk or NoIssuers(),
+            Attempts(sessions.clock),
+            self._cookie,
+            leads=lambda path: self._page_at(path) is not None,
+            admit=self._admit,
+        )
         self._made = Made()
         self._streams = 0
 
@@ -57,15 +81,17 @@ class Dashboard:
 
     def application(self) -> web.Application:
         """Return the application, for the paths below `ROOT`."""
-        public = (self._asset, self._sign_in)
+        entrance = self._entrance
+        public = (self._asset, self._sign_in, entrance.begin, entrance.end)
         changing = ChangeRoutes(self._instance, self._changes) if self._changes else None
         large = (changing.save,) if changing else ()
-        checked = guard(self._sessions, self._cookie, public=public, large=large)
+        checked = guard(self._sessions, self._cookie, public=public, refusal=entrance.refusal, large=large)
         app = web.Application(middlewares=[checked])
         app.add_routes(
             [
                 web.get("/assets/{name}", self._asset),
-                web.get("/sign-in", self._sign_in, allow_head=False),
+                web.get(PATH, self._sign_in, allow_head=False),
+                *entrance.routes(),
                 web.post("/sign-out", self._sign_out),
                 web.get("/live", self._live, allow_head=False),
                 web.post("/services/{kind}/{name}/restart", self._restart),
@@ -170,14 +196,24 @@ class Dashboard:
         return web.Response(body=found.body, headers=headers)
 
     async def _sign_in(self, request: web.Request) -> web.Response:
+        if "link" not in request.query:
+            return self._entrance.choose(request.query.get("to", "/"))
         # A browser that loads pages in advance would use the link up.
         is_advance = "prefetch" in request.headers.get("sec-purpose", "")
         secret = None if is_advance else self._sessions.open(request.query.get("link", ""))
         if secret is None:
             says = "A link works once, for five minutes. Run `bateau open` again, and follow the new one."
             raise RefusedError(HTTPStatus.FORBIDDEN, "This link cannot be used", says)
+        return self._opened(request, secret, request.query.get("to", "/"))
+
+    def _admit(self, request: web.Request, found: SignedIn, to: str) -> web.Response:
+        role = found.role or "view"
+        logger.info("%s has signed in to the dashboard with the role %s", found.person.actor, role)
+        return self._opened(request, self._sessions.begin(role, found.person), to)
+
+    def _opened(self, request: web.Request, secret: str, to: str) -> web.Response:
+        """Return the page that gives the browser its session, and leads to the page at `to`."""
         # Not a redirect: after one, a browser that came from another site would keep the cookie back.
-        to = request.query.get("to", "/")
         to = ROOT + (to if self._page_at(to) else "/")
         response = page(message("Signed in", ["Continue to ", h.a(href=to)["the dashboard"], "."], to=to))
         response.set_cookie(
@@ -186,8 +222,10 @@ class Dashboard:
         return response
 
     async def _sign_out(self, request: web.Request) -> web.Response:
+        person = session_of(request).person
         self._sessions.close(request.cookies.get(self._cookie, ""))
-        response = page(message("Signed out", "Sign in again with the link that `bateau open` prints."))
+        says = [f"You are still signed in at {person.issuer.name}; sign out there, too."] if person else []
+        response = page(message("Signed out", *says, *self._entrance.again()))
         response.del_cookie(self._cookie, path=ROOT)
         return response
 
@@ -207,4 +245,12 @@ def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
         keys=platform.keys,
         reporter=InstanceReporter(platform),
     )
-    return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state), specs=changing_of(platform))
+    settings, clock = platform.settings, platform.clock
+    desk = SignIn(SignInIssuers(settings.instance, settings.environ), clock, settings.environ)
+    return Dashboard(
+        instance,
+        Sessions(clock.monotonic, desk.admits),
+        name=str(where.state),
+        specs=changing_of(platform),
+        desk=desk,
+    )

@@ -56,7 +56,7 @@ def document(
                 h.button("#theme.quiet", type="button")["Theme"],
                 h.form(method="post", action=f"{ROOT}/sign-out")[
                     h.input(type="hidden", name=CSRF_FIELD, value=session.token),
-                    h.button(".quiet", type="submit", title=f"Signed in with the role {session.role}")["Sign out"],
+                    h.button(".quiet", type="submit", title=_signed_in(session))["Sign out"],
                 ],
             ],
             h.p("#opened.sr", role="status"),
@@ -88,6 +88,11 @@ def message(title: str, *says: h.Node, to: str | None = None) -> str:
         [h.main("#main.message")[h.h1[title], (h.p[each] for each in says)]],
         refresh=to,
     )
+
+
+def _signed_in(session: Session) -> str:
+    who = f" as {session.person.actor}" if session.person else ""
+    return f"Signed in{who} with the role {session.role}"
 
 
 def _link(page: Page, path: str) -> h.Element:

@@ -29,8 +29,9 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from bateau.domain.errors import BateauError, bug
+from bateau.domain.sign_in import Role
 from bateau.ui.frame import message
-from bateau.ui.sessions import CSRF_FIELD, Role, Session, Sessions
+from bateau.ui.sessions import CSRF_FIELD, Session, Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -71,13 +72,21 @@ class RefusedError(Exception):
         self.says = says
 
 
-def guard(sessions: Sessions, cookie: str, *, public: Collection[object], large: Collection[object] = ()) -> Middleware:
+def guard(
+    sessions: Sessions,
+    cookie: str,
+    *,
+    public: Collection[object],
+    refusal: Callable[[web.Request], web.Response],
+    large: Collection[object] = (),
+) -> Middleware:
     """Return the middleware. Requests to `public` handlers need no session: they show nothing about the instance.
 
-    Forms for `large` handlers may have the text of a file.
+    Without a session, other requests get a `refusal`. Forms for `large` handlers may have the text of a file.
     """
 
-    async def check(request: web.Request) -> None:
+    async def check(request: web.Request) -> web.Response | None:
+        """Return the refusal of a request, None if it may be handled. Raises RefusedError."""
         _check_origin(request)
         session = sessions.find(request.cookies.get(cookie, ""))
         if session is not None:
@@ -86,13 +95,13 @@ def guard(sessions: Sessions, cookie: str, *, public: Collection[object], large:
             if request.method not in _SAFE:
                 await _check_form(request, session)
         elif request.match_info.handler not in public:
-            raise _no_session()
+            return refusal(request)
+        return None
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            await check(request)
-            response = await handler(request)
+            response = await check(request) or await handler(request)
         except (ConnectionResetError, ConnectionAbortedError):
             raise  # the browser has gone
         except Exception as error:  # noqa: BLE001 - the page of a bug; its traceback is in the log
@@ -124,7 +133,10 @@ def session_of(request: web.Request, role: Role = "view") -> Session:
     session = request[_SESSION]
     if not session.may(role):
         says = f"This needs the role {role}, and you have signed in with the role {session.role}."
-        raise RefusedError(HTTPStatus.FORBIDDEN, "Not allowed", f"{says} Sign in with `bateau open --role {role}`.")
+        to = f"Sign in with `bateau open --role {role}`"
+        if session.person:
+            to = f"{to}, or ask an administrator: `{session.person.issuer.roles_claim}` at the issuer gives the role"
+        raise RefusedError(HTTPStatus.FORBIDDEN, "Not allowed", f"{says} {to}.")
     return session
 
 
@@ -190,11 +202,6 @@ async def _body(request: web.Request) -> str:
 def _cross_origin() -> RefusedError:
     says = "It comes from a page of another origin. Open the dashboard at its own address."
     return RefusedError(HTTPStatus.FORBIDDEN, "Not accepted", says)
-
-
-def _no_session() -> RefusedError:
-    says = "Run `bateau open` on the machine of this instance, and follow the link that it prints."
-    return RefusedError(HTTPStatus.UNAUTHORIZED, "Sign in", says)
 
 
 def _says(status: int) -> str:

@@ -13,6 +13,7 @@ from bateau.control.restarts import Restarted
 from bateau.control.snapshots import Snapshots
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
+from bateau.domain.sign_in import Role
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.kit.refreshed import Refreshed
@@ -21,7 +22,6 @@ from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
 from bateau.ui.reports import Need, NoReporter, Reporter
-from bateau.ui.sessions import Role
 from bateau.wiring.keys import Keys
 
 

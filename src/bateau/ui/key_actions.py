@@ -56,7 +56,7 @@ class KeyActions:
             except ControlError as error:
                 form = KeyForm(entered=form.entered, errors={"name": error})
             else:
-                logger.info("the dashboard has created the key %s", made.name)
+                logger.info("%s has created the key %s", session.actor, made.name)
                 return await self._shown_once(session, made.name, secret)
         view = await self._view(session, {})
         return _answer(usage_page.make(view, {}, form), view, session, usage_page.PATH, status=422)
@@ -79,12 +79,12 @@ class KeyActions:
             raise ControlError(f"{key.name} was not changed: tick the box that names it first")
         if action == "rotate":
             _, secret = await asyncio.to_thread(keys.rotate, name)
-            logger.info("the dashboard has rotated the key %s", name)
+            logger.info("%s has rotated the key %s", session.actor, name)
             return await self._shown_once(session, name, secret)
         if action != "revoke":
             raise ControlError(f"{key.name} was not changed: the form has no action")
         await asyncio.to_thread(keys.revoke, name)
-        logger.info("the dashboard has revoked the key %s", name)
+        logger.info("%s has revoked the key %s", session.actor, name)
         return page(message(f"{name} is revoked", _REFUSED, _BACK))
 
     async def _shown_once(self, session: Session, name: str, secret: str) -> web.Response:

@@ -25,12 +25,12 @@ from functools import cached_property
 from typing import Final
 
 from bateau.domain.alert import AlertBoard
+from bateau.domain.sign_in import Role
 from bateau.kit.ticks import next_tick
 from bateau.ui.instance import Instance
 from bateau.ui.log_lines import LogLines
 from bateau.ui.page import Page, Part, Screen, View
 from bateau.ui.rows import Table, table_of
-from bateau.ui.sessions import Role
 
 PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
 LOOK_S: Final = 2.0  # without a snapshot: the figures may have changed

@@ -21,13 +21,13 @@ from markupsafe import Markup
 from bateau.domain.alert import AlertBoard
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
+from bateau.domain.sign_in import Role
 from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.timeline import Entry
 from bateau.domain.workload import Workload
 from bateau.kit.latest import Latest
 from bateau.ui.change_view import Aspect, ChangeView
 from bateau.ui.reports import Need, Reports
-from bateau.ui.sessions import Role
 
 _KEPT_MAX: Final = 20_000
 

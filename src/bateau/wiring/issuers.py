@@ -1,6 +1,6 @@
 """Add OIDC issuers to an instance, remove them, and keep their keys fresh.
 
-Called by cli.issuers, wiring.chores and wiring.local.
+Called by cli.issuers, wiring.chores, wiring.local and wiring.sign_in_issuers.
 
 Invariant: an issuer that does not answer keeps its last keys, also across a restart of anything; when that began is
 kept. Held by tests/local/test_issuers.py::test_an_issuer_that_is_gone_changes_nothing.
@@ -44,7 +44,7 @@ class Issuers:
 
         Raises ControlError and SourceError.
         """
-        host = _host(wanted.url)
+        host = host_of(wanted.url)
         issuer = replace(
             wanted,
             name=wanted.name or host,
@@ -101,7 +101,7 @@ def _failing(before: SigningKeys | None, why: str) -> SigningKeys | None:
     return before and replace(before, failing_since=before.failing_since or time.time(), error=why)
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     """Return the host of an issuer's URL. Raises ControlError and SourceError for one that cannot be used."""
     hint = "write it as `iss` in its tokens: https://login.example.org"
     try:
