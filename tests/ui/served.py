@@ -29,6 +29,7 @@ from bateau.ui.page import View
 from bateau.ui.reports import Need, Reports
 from bateau.domain.sign_in import Role
 from bateau.ui.sessions import Sessions
+from bateau.ui.sign_in import Desk, NoIssuers
 from bateau.wiring.changing import Changing
 from bateau.wiring.keys import Keys
 from control.world import World, WorldOfFiles, app, model, running, world
@@ -158,7 +159,7 @@ class Answer:
 class Served:
     """A dashboard, and a client of it that keeps its cookie as a browser does."""
 
-    def __init__(self, made: World, socket: Path, directory: Path | None = None) -> None:
+    def __init__(self, made: World, socket: Path, directory: Path | None = None, desk: Desk | None = None) -> None:
         self.world = made
         self.directory = directory
         self.now = 0.0
@@ -173,7 +174,7 @@ class Served:
             {f"XDG_{name}": str(socket.parent / name) for name in ("STATE_HOME", "CACHE_HOME", "RUNTIME_DIR")},
         )
         self.reporter = FakeReporter(self.keys)
-        self.sessions = Sessions(lambda: self.now)
+        self.sessions = Sessions(lambda: self.now, (desk or NoIssuers()).admits)
         self._alerts = _Desk()
         self.instance = Instance(
             snapshots=made.control.snapshots,
@@ -196,7 +197,7 @@ class Served:
             offered=self.offered,
             default=lambda: self.default,
         )
-        self.dashboard = Dashboard(self.instance, self.sessions, name="test", specs=self.changing)
+        self.dashboard = Dashboard(self.instance, self.sessions, name="test", specs=self.changing, desk=desk)
         self.cookie = ""
         self._socket = socket
         self._server = ApiServer(
@@ -281,14 +282,19 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, 
 
 
 @contextlib.asynccontextmanager
-async def served(socket: Path, directory: Path | None = None, **specs: str) -> AsyncGenerator[Served, None]:
-    """Serve the dashboard of some specs for the length of a block. With a `directory`, they are files there."""
+async def served(
+    socket: Path, directory: Path | None = None, desk: Desk | None = None, **specs: str
+) -> AsyncGenerator[Served, None]:
+    """Serve the dashboard of some specs for the length of a block. With a `directory`, they are files there.
+
+    With a `desk`, people may sign in by its issuers.
+    """
     for name, text in specs.items() if directory else ():
         (directory or Path()).joinpath(f"{name}.yaml").write_text(text)
     files = WorldOfFiles(directory, history=directory.parent / "history.sqlite") if directory else None
     async with running(files or World(history=None, memory=None, **(specs or SPECS))) as made:
         await made.until(lambda: made.status.rolled_out)
-        found = Served(made, socket, directory)
+        found = Served(made, socket, directory, desk)
         await found.open()
         try:
             yield found

@@ -2,8 +2,9 @@
 
 import pytest
 
-from bateau.domain.sign_in import ROLES, Role
+from bateau.domain.sign_in import ROLES, Person, Role
 from bateau.ui.sessions import IDLE_S, LINK_S, LINKS_MAX, Sessions
+from domain.test_sign_in import an_issuer
 
 
 class Clock:
@@ -91,3 +92,18 @@ def test_no_secret_is_kept(sessions: Sessions) -> None:
     kept = str(vars(sessions))
     assert link not in kept
     assert secret not in kept
+
+
+def test_a_session_ends_with_its_issuer(clock: Clock) -> None:
+    admitted = True
+    sessions = Sessions(clock, lambda _: admitted)
+    person = Person(issuer=an_issuer(), subject="4711", name="ada", full_name="Ada", email=None)
+    by_issuer, by_link = sessions.begin("operate", person), sessions.open(sessions.link("admin"))
+    found = sessions.find(by_issuer)
+    assert found and found.actor == "ada (corp)"
+    admitted = False
+    assert sessions.find(by_issuer) is None
+    admitted = True
+    assert sessions.find(by_issuer) is None, "it does not come back"
+    by_link_found = sessions.find(by_link or "")
+    assert by_link_found and by_link_found.actor == "the dashboard (admin)"

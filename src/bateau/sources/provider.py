@@ -4,9 +4,9 @@ Called by wiring.sign_in and wiring.sign_in_issuers.
 Sources: OpenID Connect Core 1.0, sections 3.1.3 and 5.3; RFC 6749, sections 2.3.1 and 4.1.3; RFC 7636; RFC 9207.
 
 Invariant: a code and a secret are sent to the token endpoint only; a redirect from there is not followed. Held by
-tests/sources/test_provider.py::test_a_redirect_of_the_token_endpoint_is_not_followed.
+tests/wiring/test_sign_in.py::test_a_redirect_of_the_token_endpoint_is_not_followed.
 Invariant: no message contains a code, a secret or a token, nor text of the issuer but the name of an error. Held by
-tests/sources/test_provider.py::test_a_message_has_no_secret.
+tests/wiring/test_sign_in.py::test_a_message_has_no_secret.
 """
 
 import asyncio

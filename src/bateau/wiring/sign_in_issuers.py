@@ -3,7 +3,7 @@
 Called by cli.sign_in, ui.dashboard and wiring.sign_in.
 
 Invariant: the secret of a client is read from its file when it is used, and is stored nowhere else. Held by
-tests/local/test_sign_in.py::test_no_secret_is_in_a_log_a_page_or_a_list_of_processes.
+tests/ui/test_sign_in_browser.py::test_no_secret_is_in_a_log_a_page_or_a_list_of_processes.
 """
 
 import asyncio
