@@ -31,3 +31,11 @@ async def test_each_changed_service_is_told_with_who_did_it(tmp_path: Path) -> N
         assert says(w, "app/shop", "RolledBack") == ["ada rolled app/shop back to revision 1"]
         w.texts.remove("shop")
         await w.until(lambda: any("removes it" in each for each in says(w, "app/shop", "Released")))
+
+
+async def test_somebody_else_than_the_user_of_this_machine_is_the_actor(tmp_path: Path) -> None:
+    async with world(shop=app(), history=tmp_path / "history.sqlite") as w:
+        await w.until(lambda: w.status.rolled_out)
+        await w.control.restart("shop", who="bob (corp)")
+        (event,) = [each for each in w.events if each.reason == "RestartAsked"]
+        assert (event.says, event.fields["actor"]) == ("bob (corp) restarted app/shop", "bob (corp)")

@@ -21,13 +21,13 @@ from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import BateauError
 from bateau.domain.figures import Figures
 from bateau.domain.offered import Offered
+from bateau.domain.sign_in import Role
 from bateau.domain.timeline import Entry
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
 from bateau.ui.page import View
 from bateau.ui.reports import Need, Reports
-from bateau.domain.sign_in import Role
 from bateau.ui.sessions import Sessions
 from bateau.ui.sign_in import Desk, NoIssuers
 from bateau.wiring.changing import Changing
@@ -168,6 +168,7 @@ class Served:
         self.needs_key = False
         self.events: tuple[Entry, ...] | None = ()
         self.restarted: list[str] = []
+        self.asked_by: str | None = None
         self.refusal: BateauError | None = None
         self.keys = Keys(
             "default",
@@ -224,7 +225,8 @@ class Served:
         """Have the pages show other alerts. Call it before the first request."""
         self._alerts.desk = desk
 
-    async def restart(self, service: str) -> Restarted:
+    async def restart(self, service: str, *, who: str | None) -> Restarted:
+        self.asked_by = who
         if self.refusal:
             raise self.refusal
         self.restarted.append(service)

@@ -47,8 +47,7 @@ def test_an_attempt_expires() -> None:
 def test_attempts_are_bounded_and_expired_ones_are_forgotten() -> None:
     attempts = Attempts(now := Now())
     first = attempts.begin(ATTEMPT, to="/")
-    for _ in range(ATTEMPTS_MAX):
-        last = attempts.begin(ATTEMPT, to="/")
+    last = [attempts.begin(ATTEMPT, to="/") for _ in range(ATTEMPTS_MAX)][-1]
     assert attempts.end(*first) is None
     now.s += ATTEMPT_S
     attempts.begin(ATTEMPT, to="/")

@@ -76,6 +76,11 @@ async def test_a_draft_becomes_a_commit_on_a_branch(tmp_path: Path) -> None:
         branch = says.partition("is on branch ")[2].partition(";")[0]
         assert workshop.git("diff", "--name-status", "main", branch) == "D\tdeploy/shop.yaml"
         assert (tmp_path / "source/shop.yaml").read_text() == ONE, "it is deleted with the merge"
+        for author, mail in (("Ada Lovelace <ada@example.org>", "ada@example.org"), ("Ada Lovelace <>", "")):
+            says = await changing.apply({"b.yaml": TextChange(before=None, after=ONE)}, message="B", author=author)
+            branch = says.partition("is on branch ")[2].partition(";")[0]
+            who = workshop.git("log", "-1", "--format=%an/%ae/%cn", branch)
+            assert who == f"Ada Lovelace/{mail}/Grace", "git's own author commits for the person"
 
 
 async def test_a_repository_that_takes_no_push_is_an_error_with_its_reason(tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ async def test_a_person_gets_the_role_of_a_group(desk: Desk, issuer: WrittenIssu
     for groups in ([], ["other"], None, {"staff": True}, [["staff"]], 7):
         issuer.claims["groups"] = groups
         assert (await signed_in(desk, issuer)).role is None, groups
-    pair = base64.b64encode(f"dashboard:{SECRET.replace(' ', '+').replace('/', '%2F').replace('+signs', '%2Bsigns')}".encode())
+    pair = base64.b64encode(
+        f"dashboard:{SECRET.replace(' ', '+').replace('/', '%2F').replace('+signs', '%2Bsigns')}".encode()
+    )
     assert issuer.authorizations[0] == f"Basic {pair.decode()}"
     assert not {"client_secret", "client_id"} & issuer.forms[0].keys()
 
@@ -210,13 +212,14 @@ async def test_an_issuer_without_s256_or_https_is_refused(desk: Desk, issuer: Wr
 
 
 async def test_answers_of_the_token_endpoint_that_are_none(desk: Desk, issuer: WrittenIssuer) -> None:
-    for refusal, says in (
+    answers: tuple[tuple[tuple[int, dict[str, str]], str], ...] = (
         ((400, {"error": "invalid_client"}), "does not accept the client dashboard or its secret"),
         ((400, {"error": "<script>"}), r"\(HTTP 400\)"),
         ((200, {"access_token": "a"}), "without an ID token"),
         ((503, {}), "cannot answer now"),
         ((401, {}), r"\(HTTP 401\)"),
-    ):
+    )
+    for refusal, says in answers:
         issuer.refusal = refusal
         with pytest.raises(SourceError, match=says):
             await signed_in(desk, issuer)

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -13,12 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 from aiohttp import web
 
 from bateau.domain.sign_in import SignInIssuer
+from bateau.store.sign_in import SignInFile
 from bateau.wiring.sign_in import Attempt, SignIn
 from bateau.wiring.sign_in_issuers import SignInIssuers
 from bateau.wiring.this_process import SystemClock
 from traffic.issuer import Key
 
-SECRET = "a secret/with+signs"
+SECRET = "a secret/with+signs"  # noqa: S105 - of a client of a test
 
 
 class WrittenIssuer:
@@ -47,7 +47,7 @@ class WrittenIssuer:
         match request.path:
             case "/.well-known/openid-configuration":
                 names = {"authorization": "auth", "token": "token", "userinfo": "me"}
-                about = {f"{name}_endpoint": f"{self.url}/{path}" for name, path in names.items()}
+                about: dict[str, Any] = {f"{name}_endpoint": f"{self.url}/{path}" for name, path in names.items()}
                 about |= {"issuer": self.url, "jwks_uri": f"{self.url}/jwks", **self.about}
                 return web.json_response({name: value for name, value in about.items() if value is not None})
             case "/jwks":
@@ -115,6 +115,10 @@ class Desk(SignIn):
         self.folder = folder
         super().__init__(self.issuers_file, clock or SystemClock(), environ)
 
+    def store(self, *issuers: SignInIssuer) -> None:
+        """Let people sign in by these issuers."""
+        SignInFile(self.folder / "STATE_HOME/bateau/default/sign-in.json").save(issuers)
+
     def wanted(self, issuer: WrittenIssuer, **more: Any) -> SignInIssuer:
         """Return an issuer by which people of `staff` look and those of `platform` operate."""
         secret = self.folder / "secret"
@@ -130,4 +134,6 @@ class Desk(SignIn):
         return SignInIssuer(**{**given, **more})
 
     def attempt(self, issuer: WrittenIssuer, **more: Any) -> Attempt:
-        return Attempt(issuer=self.wanted(issuer, **more), redirect_uri="http://127.0.0.1:8080/ui/sign-in/corp/callback")
+        return Attempt(
+            issuer=self.wanted(issuer, **more), redirect_uri="http://127.0.0.1:8080/ui/sign-in/corp/callback"
+        )

@@ -26,11 +26,9 @@ class _Mapped(click.ParamType["tuple[Role, str]"]):
         if isinstance(value, tuple):
             return value
         name, _, mapped = value.partition("=")
-        match name:
-            case "view" | "operate" | "admin" if mapped:
-                return name, mapped
-            case _:
-                self.fail(f"{value!r} maps no role; write ROLE=VALUE, with one of {', '.join(ROLES)}", param, ctx)
+        if name not in ROLES or not mapped:
+            self.fail(f"{value!r} maps no role; write ROLE=VALUE, with one of {', '.join(ROLES)}", param, ctx)
+        return name, mapped
 
 
 @click.group()

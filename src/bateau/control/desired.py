@@ -129,23 +129,25 @@ class DesiredState:
                     await self._take_up(written)
             self.read_once = True
 
-    async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
+    async def rollback(self, service: str, *, to: int | None = None, who: str | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at the last healthy revision in which it differed.
 
-        The hold ends when the spec of the service changes. Raises ControlError if the service cannot be held.
+        The hold ends when the spec of the service changes. Without `who`, the user of this machine asks for it. Raises
+        ControlError if the service cannot be held.
         """
         async with self._changing:
             if self._good is None:
                 raise ControlError("there is nothing to roll back yet: no service runs")
             made = await self._rollbacks.back(service, self._good.release, self.release, to=to)
-            says = f"{self._ports.who} rolled {made.before.key} back to revision {made.revision.id}"
-            self.history.note_rolled_back(self.release.environment, made.before.key, says)
+            who = who or self._ports.who
+            says = f"{who} rolled {made.before.key} back to revision {made.revision.id}"
+            self.history.note_rolled_back(self.release.environment, made.before.key, says, who=who)
             logger.info("%s", says)
             await self._take_up(self._good, says)
             return made
 
-    async def restart(self, service: str) -> Restarted:
-        """Replace every replica of a service, one after another. Raises ControlError.
+    async def restart(self, service: str, *, who: str | None = None) -> Restarted:
+        """Replace every replica of a service, one after another, for `who`. Raises ControlError.
 
         Nothing is restarted if the restart cannot be stored, because the next control plane would revert it.
         """
@@ -159,8 +161,9 @@ class DesiredState:
                 self._restarts.remember(before)
                 self._save()
                 raise ControlError(f"{made.service} was not restarted: {self._saving.trouble}")
-            says = f"{self._ports.who} restarted {made.service}"
-            self.history.note_restarted(self.release.environment, made.service, says)
+            who = who or self._ports.who
+            says = f"{who} restarted {made.service}"
+            self.history.note_restarted(self.release.environment, made.service, says, who=who)
             self.release = await self._with_operations(self._good.release)
             self._on_change()
             return made

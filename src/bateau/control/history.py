@@ -110,9 +110,9 @@ class History:
         else:
             self._unrecorded = self.trouble = None
 
-    def note_rolled_back(self, environment: str | None, service: str, says: str) -> None:
+    def note_rolled_back(self, environment: str | None, service: str, says: str, *, who: str) -> None:
         """Mark the latest revision as the one that was rolled back, because of a service."""
-        tell(self._events, [asked(service, "RolledBack", says, who=self._who, when_s=self._clock.wall())])
+        tell(self._events, [asked(service, "RolledBack", says, who=who, when_s=self._clock.wall())])
         if self._revisions is None:
             return
         try:
@@ -123,10 +123,10 @@ class History:
         except BateauError as error:
             self._fails(error)
 
-    def note_restarted(self, environment: str | None, service: str, says: str) -> None:
+    def note_restarted(self, environment: str | None, service: str, says: str, *, who: str) -> None:
         """Add an event to the latest revision: one of its services was restarted."""
         logger.info("%s", says)
-        tell(self._events, [asked(service, "RestartAsked", says, who=self._who, when_s=self._clock.wall())])
+        tell(self._events, [asked(service, "RestartAsked", says, who=who, when_s=self._clock.wall())])
         if self._revisions is None:
             return
         try:

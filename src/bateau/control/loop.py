@@ -209,16 +209,16 @@ class Control:
         target, outcome = self._ports.site.target, self.outcome
         return await asyncio.to_thread(walked, written, desired, now, world, target=target, now=outcome, keys=keys)
 
-    async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
+    async def rollback(self, service: str, *, to: int | None = None, who: str | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
-        made = await self.desired.rollback(service, to=to)
+        made = await self.desired.rollback(service, to=to, who=who)
         self.take_snapshot()
         self.wake()
         return made
 
-    async def restart(self, service: str) -> Restarted:
+    async def restart(self, service: str, *, who: str | None = None) -> Restarted:
         """Replace every replica of a service, one after another. Raises ControlError."""
-        made = await self.desired.restart(service)
+        made = await self.desired.restart(service, who=who)
         self.take_snapshot()
         self.wake()
         return made

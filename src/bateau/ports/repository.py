@@ -13,7 +13,7 @@ State = Literal["pending", "success", "failure", "error"]
 class Change:
     """A new commit: texts by path from the repository's top (None removes a file), on a new branch.
 
-    `author` is "Name <mail>"; `when_s` seconds since the epoch.
+    `author` is "Name <mail>", and so is `committer`, None: the author. `when_s` is in seconds since the epoch.
     """
 
     branch: str
@@ -21,6 +21,7 @@ class Change:
     message: str
     author: str
     when_s: int
+    committer: str | None = None
 
 
 class Repository(Protocol):

@@ -153,6 +153,6 @@ def _refused(error: str, issuer: SignInIssuer, status: int) -> SourceError:
     if error in _CLIENT_ERRORS:
         return SourceDenied(
             f"{issuer.url} does not accept the client {issuer.client_id} or its secret ({name})",
-            hint="compare both with those at the issuer; `bateau sign-in list` shows the file with the secret",
+            hint="an administrator of this instance compares both with those at the issuer",
         )
     return SourceDenied(f"{issuer.url} does not accept the code of this sign-in ({name})", hint="begin again")

@@ -138,7 +138,7 @@ class ChangeRoutes:
             to = form.get("to", "")
             if to and not to.isdecimal():
                 raise ControlError(f"`{to}` is not a revision", hint="choose one of the list")
-            done = await self._changes.rollback(form.get("service", ""), int(to) if to else None)
+            done = await self._changes.rollback(session, form.get("service", ""), int(to) if to else None)
             session.notice = Notice(done)
         except BateauError as error:
             session.notice = notice_of(error)

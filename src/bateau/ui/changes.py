@@ -95,16 +95,19 @@ class Specs(Protocol):
         """Return the effect of a draft. Raises ControlError."""
         ...
 
-    async def apply(self, draft: Mapping[str, TextChange], *, message: str) -> str:
-        """Write or commit a draft, and return a sentence about that. Raises BateauError; then nothing was changed."""
+    async def apply(self, draft: Mapping[str, TextChange], *, message: str, author: str | None) -> str:
+        """Write or commit a draft for an author, and return a sentence about that.
+
+        Raises BateauError; then nothing was changed.
+        """
         ...
 
     async def promote(self, service: str | None, *, source: str, target: str) -> Promoted:
         """Copy the pinned versions of an environment to another one, as a commit. Raises BateauError."""
         ...
 
-    async def rollback(self, service: str, *, to: int | None) -> RolledBack:
-        """Hold a service at an earlier revision. Raises ControlError."""
+    async def rollback(self, service: str, *, to: int | None, who: str | None) -> RolledBack:
+        """Hold a service at an earlier revision, for `who`. Raises ControlError."""
         ...
 
     def close(self) -> None:
@@ -264,14 +267,15 @@ class Changes:
             raise ControlError("the plan has changed since you have read it, so nothing was applied", hint=hint)
         if not planned.can_be_applied:
             raise ControlError("the draft has errors, so nothing was applied", hint="fix them, and apply it again")
-        says = await self._specs.apply(draft.files, message=message.strip() or _message(draft))
+        author = session.person.author if session.person else None
+        says = await self._specs.apply(draft.files, message=message.strip() or _message(draft), author=author)
         if session.draft is draft:
             session.draft = draft.without(None)
         return says
 
-    async def rollback(self, service: str, to: int | None) -> str:
+    async def rollback(self, session: Session, service: str, to: int | None) -> str:
         """Roll a service back, and return a sentence about that. Raises ControlError."""
-        made = await self._specs.rollback(service, to=to)
+        made = await self._specs.rollback(service, to=to, who=session.who)
         stays = "it stays there until its spec changes"
         return f"{made.before.key} is rolled back to revision {made.revision.id}; {stays}"
 

@@ -101,5 +101,6 @@ async def _to_dashboard(_: web.Request) -> web.Response:
     return web.Response(status=302, headers={"location": f"{ROOT}/"})
 
 
-async def _not_here(service: str) -> Restarted:
+async def _not_here(service: str, *, who: str | None) -> Restarted:
+    del who
     raise ControlError(f"{service} cannot be restarted from this page", hint="use `bateau restart` or kubectl")

@@ -182,8 +182,9 @@ class Dashboard:
         return response
 
     async def _restart(self, request: web.Request) -> web.Response:
-        session_of(request, "operate")
-        restarted = await self._instance.restart(f"{request.match_info['kind']}/{request.match_info['name']}")
+        session = session_of(request, "operate")
+        service = f"{request.match_info['kind']}/{request.match_info['name']}"
+        restarted = await self._instance.restart(service, who=session.who)
         return web.json_response({"says": f"{restarted.service} restarts"}, status=HTTPStatus.ACCEPTED)
 
     async def _asset(self, request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ Called by ui.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
 
 from markupsafe import Markup
 
@@ -25,9 +26,17 @@ from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.wiring.keys import Keys
 
 
+class Restart(Protocol):
+    """Replaces every replica of a service for somebody, None: the user of this machine. Raises BateauError."""
+
+    def __call__(self, service: str, *, who: str | None) -> Awaitable[Restarted]:
+        """Return what is restarted, and when that was requested."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
+    """One instance. `needs_key` is whether requests to models need an API key.
 
     `keys` are None where the dashboard changes none, and `logs` where it shows none. `events` returns the latest
     events, as they are in a view. `reporter` makes the reports for pages that need some.
@@ -38,7 +47,7 @@ class Instance:
     meter: Meter
     logs: LiveLogs | None
     needs_key: Callable[[], bool]
-    restart: Callable[[str], Awaitable[Restarted]]
+    restart: Restart
     events: Callable[[], tuple[Entry, ...] | None]
     alerts: AlertDesk = field(default_factory=NoAlerts)
 

@@ -59,6 +59,11 @@ class Session:
         """Who does what is done in this session, for the timeline and for logs."""
         return self.person.actor if self.person else f"the dashboard ({self.role})"
 
+    @property
+    def who(self) -> str | None:
+        """The person of this session, None for one by a link: that is as good as the user of this machine."""
+        return self.person.actor if self.person else None
+
     def is_own(self, token: str | None) -> bool:
         """Whether a form was sent from a page of this session."""
         return token is not None and hmac.compare_digest(token.encode(), self.token.encode())

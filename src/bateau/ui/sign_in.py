@@ -24,7 +24,7 @@ from urllib.parse import quote
 import htpy as h
 from aiohttp import web
 
-from bateau.domain.errors import BateauError, ControlError, SourceUnreachable
+from bateau.domain.errors import BateauError, ControlError, SourceDenied, SourceUnreachable
 from bateau.domain.sign_in import Person, SignInIssuer
 from bateau.kit.suggest import listed
 from bateau.kit.visible import visible, visible_line
@@ -125,10 +125,8 @@ class SignInPages:
 
     def choose(self, to: str, *, status: int = HTTPStatus.OK) -> web.Response:
         """Return the page with all ways to sign in, which leads to the page at `to`."""
-        try:
-            issuers = self._desk.issuers()
-        except ControlError as error:
-            logger.error("people cannot sign in by an issuer: %s", error.message)
+        issuers = self._issuers()
+        if issuers is None:
             says = "The issuers cannot be read; `bateau sign-in list` says why."
             return page(message("Sign in", says, _BY_LINK), status=status)
         if not issuers:
@@ -142,17 +140,13 @@ class SignInPages:
 
     def again(self) -> list[h.Node]:
         """Return a link to sign in again, and how to do it without an issuer."""
-        try:
-            has_issuers = bool(self._desk.issuers())
-        except ControlError:
-            has_issuers = False
-        return [h.a(href=ROOT + PATH)["Sign in again"], _BY_LINK] if has_issuers else [_BY_LINK]
+        return [h.a(href=ROOT + PATH)["Sign in again"], _BY_LINK] if self._issuers() else [_BY_LINK]
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Send the browser to an issuer."""
         _refuse_advance(request)
         name = request.match_info["issuer"]
-        issuer = next((each for each in self._desk.issuers() if each.name == name), None)
+        issuer = next((each for each in self._issuers() or () if each.name == name), None)
         if issuer is None:
             raise web.HTTPNotFound
         scheme = "https" if is_encrypted(request) else "http"
@@ -182,7 +176,7 @@ class SignInPages:
         _refuse_advance(request)
         asked = request.query
         ended = self._attempts.end(asked.get("state", ""), request.cookies.get(self._cookie, ""))
-        if ended is None or ended[0].issuer not in self._desk.issuers():
+        if ended is None or ended[0].issuer not in (self._issuers() or ()):
             return self._refused(_UNKNOWN)
         attempt, to = ended
         if attempt.issuer.name != request.match_info["issuer"]:
@@ -208,14 +202,28 @@ class SignInPages:
             return self._without_role(found)
         return self._admit(request, found, to)
 
+    def _issuers(self) -> Sequence[SignInIssuer] | None:
+        """Return the issuers, None if they cannot be read."""
+        try:
+            return self._desk.issuers()
+        except ControlError as error:
+            logger.error("people cannot sign in by an issuer: %s", error.message)
+            return None
+
     def _refused(self, says: str) -> web.Response:
         return page(message("You are not signed in", says, *self.again()), status=HTTPStatus.FORBIDDEN)
 
     def _failed(self, issuer: SignInIssuer, error: BateauError) -> web.Response:
-        """Return the page for an issuer that does not answer, or not as expected."""
+        """Return the page for an issuer that does not answer, or not as expected.
+
+        Paths and settings of this machine are in the log only: anybody can see the page.
+        """
         logger.warning("nobody was signed in by %s: %s", issuer.name, visible_line(error.message))
-        says = [visible(error.message), visible(error.hint or "")]
         is_down = isinstance(error, SourceUnreachable)
+        if is_down or isinstance(error, SourceDenied):
+            says = [visible(error.message), visible(error.hint or "")]
+        else:
+            says = [f"Something is wrong with the settings of {issuer.name}. `bateau logs control` has the reason."]
         title = f"{issuer.name} does not answer" if is_down else "You are not signed in"
         status = HTTPStatus.BAD_GATEWAY if is_down else HTTPStatus.FORBIDDEN
         return page(message(title, *filter(None, says), *self.again()), status=status)

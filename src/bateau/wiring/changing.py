@@ -121,8 +121,10 @@ class Changing:
         """Return the effect of a draft. Raises ControlError if it cannot be read in time."""
         return await self._control.preview(self._with(draft), self._reader)
 
-    async def apply(self, draft: Mapping[str, TextChange], *, message: str) -> str:
+    async def apply(self, draft: Mapping[str, TextChange], *, message: str, author: str | None = None) -> str:
         """Write a draft to the directory, or commit it on a branch of the repository. Return a sentence about that.
+
+        `author` is that of the commit, None: that of git's settings.
 
         Raises ChangedMeanwhileError, ControlError and the SourceError family; then nothing was changed.
         """
@@ -138,7 +140,9 @@ class Changing:
                 self._check(draft)
                 branch = f"bateau-{datetime.now(tz=UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
                 texts = {name: each.after for name, each in draft.items()}
-                made = await repository.commit_on_branch(branch, texts, message=message, when_s=int(time.time()))
+                made = await repository.commit_on_branch(
+                    branch, texts, message=message, when_s=int(time.time()), author=author
+                )
                 return f"commit {made.short} is on branch {branch}; merge it into the followed branch to apply it"
         where = self._control.ports.texts.place
         raise ControlError(f"the specs of this instance were applied from {where}", hint=_BY_HAND)
@@ -156,9 +160,9 @@ class Changing:
                 promoted, self._directory, service=service, source=source, target=target, branch=None
             )
 
-    async def rollback(self, service: str, *, to: int | None) -> RolledBack:
-        """Hold a service at an earlier revision. Raises ControlError."""
-        return await self._control.rollback(service, to=to)
+    async def rollback(self, service: str, *, to: int | None, who: str | None = None) -> RolledBack:
+        """Hold a service at an earlier revision, for `who`. Raises ControlError."""
+        return await self._control.rollback(service, to=to, who=who)
 
     def _with(self, draft: Mapping[str, TextChange]) -> Mapping[str, str]:
         after = {name: each.after for name, each in draft.items() if each.after is not None}

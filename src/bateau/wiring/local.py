@@ -295,9 +295,9 @@ class LocalPlatform:
         """Hold a service at an earlier revision. Raises ControlError."""
         return await self.control.rollback(service, to=to)
 
-    async def restart(self, service: str) -> Restarted:
-        """Replace every replica of a service, one after another. Raises ControlError."""
-        return await self.control.restart(service)
+    async def restart(self, service: str, *, who: str | None = None) -> Restarted:
+        """Replace every replica of a service, one after another, for `who`. Raises ControlError."""
+        return await self.control.restart(service, who=who)
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""

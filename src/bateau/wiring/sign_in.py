@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlencode
 
-from bateau.domain.errors import BateauError, ControlError, SourceDenied, SourceError
+from bateau.domain.errors import BateauError, ControlError, SourceDenied, SourceError, SourceUnreachable
 from bateau.domain.sign_in import Person, Role, SignInIssuer
 from bateau.kit.id_token import TokenError, verified
 from bateau.kit.json_value import JsonObject, is_array, texts_at
@@ -185,7 +185,7 @@ class SignIn:
     async def _bounded(self) -> AsyncGenerator[None]:
         """Bound how many people an issuer is asked about at once: anybody can begin to sign in."""
         if self._asking >= _ASKING_MAX:
-            raise ControlError("too many people sign in at this moment", hint="try again shortly")
+            raise SourceUnreachable("too many people sign in at this moment", hint="try again shortly")
         self._asking += 1
         try:
             yield

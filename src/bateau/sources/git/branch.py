@@ -23,9 +23,7 @@ _NO_OBJECT: Final = "0" * 40
 
 async def commit_on_branch(git: Git, base: str, change: Change) -> str:
     """Create a branch with one new commit on top of `base`. Return its id. Raises SourceError if the branch exists."""
-    author = _AUTHOR.fullmatch(change.author)
-    if author is None:
-        raise SourceError(f"`{change.author}` is not an author", hint="write Name <mail@example.org>")
+    names = {"AUTHOR": _name_and_mail(change.author), "COMMITTER": _name_and_mail(change.committer or change.author)}
     if not is_ref(change.branch):
         raise SourceError(f"`{change.branch}` is not a branch name", hint="use letters, digits and . _ / + -")
     target = f"refs/heads/{change.branch}"
@@ -47,8 +45,8 @@ async def commit_on_branch(git: Git, base: str, change: Change) -> str:
         raise SourceError(f"branch {change.branch} would not change anything")
     who = {
         f"GIT_{role}_{what}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", author[1]), ("EMAIL", author[2]), ("DATE", f"{change.when_s} +0000"))
+        for role, (name, mail) in names.items()
+        for what, value in (("NAME", name), ("EMAIL", mail), ("DATE", f"{change.when_s} +0000"))
     }
     made = await git.run(
         "commit-tree", "-p", base, "-F", "-", tree, stdin=change.message.encode(), doing=doing, variables=who
@@ -57,6 +55,13 @@ async def commit_on_branch(git: Git, base: str, change: Change) -> str:
     # The zeros demand that the branch does not exist yet, so two simultaneous promotions cannot overwrite each other.
     await git.run("update-ref", "--no-deref", target, commit_id, "0" * len(commit_id), doing=doing, variables=who)
     return commit_id
+
+
+def _name_and_mail(text: str) -> tuple[str, str]:
+    found = _AUTHOR.fullmatch(text)
+    if found is None:
+        raise SourceError(f"`{text}` is not an author", hint="write Name <mail@example.org>")
+    return found[1], found[2]
 
 
 async def _modes(git: Git, base: str, doing: str) -> dict[str, str]:

@@ -164,15 +164,20 @@ class GitTexts:
                     await self._fetched(self._reference.ref or "HEAD", deepen=True)
 
     async def commit_on_branch(
-        self, branch: str, texts: Mapping[str, str | None], *, message: str, when_s: int
+        self, branch: str, texts: Mapping[str, str | None], *, message: str, when_s: int, author: str | None = None
     ) -> Commit:
-        """Push a commit on the followed one to a new branch; None deletes a file. Raises the SourceError family."""
+        """Push a commit on the followed one to a new branch; None deletes a file. Raises the SourceError family.
+
+        `author` is "Name <mail>", None: that of git's settings, which is the committer in any case.
+        """
         async with self._turn, self._repository():
             if self.commit is None:
                 raise SourceUnreachable(f"{self.place} has not been fetched yet")
             named = {self._objects.path_of(name): text for name, text in texts.items()}
-            author = await self._objects.author()
-            change = Change(branch=branch, texts=named, message=message, author=author, when_s=when_s)
+            own = await self._objects.author()
+            change = Change(
+                branch=branch, texts=named, message=message, author=author or own, committer=own, when_s=when_s
+            )
             made = await self._objects.commit_on_branch(self.commit.id, change)
             there, doing = f"refs/heads/{branch}", f"push branch {branch} to {self.place}"
             try:
