@@ -1,6 +1,6 @@
 """Escape control characters, so that text from other people cannot control the terminal.
 
-Called by cli, observe.alert_text, ui, wiring.issuers and wiring.spans.
+Called by cli, observe.alert_text, ui, wiring.issuers, wiring.sign_in and wiring.spans.
 """
 
 import re

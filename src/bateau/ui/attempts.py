@@ -1,6 +1,6 @@
 """Sign-ins by an issuer that were begun and have not ended: each is bound to one browser, and ends once.
 
-Called by ui.sign_in. Sources: RFC 6749, section 10.12; RFC 9700, sections 2.1.1, 4.4 and 4.7.
+Called by ui.dashboard and ui.sign_in. Sources: RFC 6749, section 10.12; RFC 9700, sections 2.1.1, 4.4 and 4.7.
 
 Only digests are kept of the state in the address and of the secret in the cookie of the browser.
 

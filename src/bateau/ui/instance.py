@@ -27,10 +27,10 @@ from bateau.wiring.keys import Keys
 
 
 class Restart(Protocol):
-    """Replaces every replica of a service for somebody, None: the user of this machine. Raises BateauError."""
+    """Replaces every replica of a service. Raises BateauError."""
 
     def __call__(self, service: str, *, who: str | None) -> Awaitable[Restarted]:
-        """Return what is restarted, and when that was requested."""
+        """Return the restarted service. The person `who` asks for it; None: the user of this machine."""
         ...
 
 

@@ -33,7 +33,7 @@ _BYTES: Final = 32
 
 @dataclass(slots=True)
 class Session:
-    """Somebody who has signed in: by a link, or as a `person` by an issuer.
+    """The session of a browser that was opened by a link, or by a `person` who has signed in by an issuer.
 
     `token` proves that a form was sent from a page of this session.
 
@@ -56,7 +56,7 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """Who does what is done in this session, for the timeline and for logs."""
+        """The name of the actor in the timeline and in logs."""
         return self.person.actor if self.person else f"the dashboard ({self.role})"
 
     @property

@@ -2,9 +2,9 @@
 
 Called by ui.dashboard.
 
-The browser is sent to the issuer by a link, and comes back with a code by one that another site has made. The cookie of
-a session does not come along then (`SameSite=Strict`), so the attempt has a cookie of its own, for five minutes and for
-these pages only.
+The browser is sent to the issuer by a link, and comes back with a code by one that another site has made. It does
+not send the cookie of a session then (`SameSite=Strict`), so the attempt has a cookie of its own, for five minutes and
+for these pages only.
 
 Invariant: a page of the issuer, or whoever forges its answer, leads to pages of the dashboard only. Held by
 tests/ui/test_sign_in.py::test_a_sign_in_leads_to_pages_of_the_dashboard_only.

@@ -1,6 +1,6 @@
 """Let people sign in to the dashboard by an OIDC issuer: the authorization code flow with PKCE.
 
-Called by ui.dashboard and ui.sign_in.
+Called by ui.attempts, ui.dashboard and ui.sign_in.
 Sources: OpenID Connect Core 1.0, sections 3.1 and 5.3.2; RFC 7636; RFC 9207; RFC 9700, sections 2.1 and 4.
 
 Invariant: the claims of a person come from a verified ID token, and from the userinfo endpoint only for its subject.
