@@ -133,6 +133,9 @@ def test_people_sign_in_with_the_role_of_their_group(stack: Stack, page: Page, w
     assert axe_findings(page) == []
     page.goto(f"{stack.url}/ui/")
     expect(page.get_by_role("link", name="Sign in with corp")).to_be_visible()
+    page.emulate_media(color_scheme="dark")
+    assert axe_findings(page) == []
+    page.emulate_media(color_scheme="light")
     assert axe_findings(page) == []
 
 
