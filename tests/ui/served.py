@@ -114,12 +114,12 @@ class FakeReporter:
         del given
         keyring = self._keys.load()
         found = KeysReport(keys=tuple(KeyUse(key=each) for each in keyring.by_name.values()), required=keyring.required)
-        chosen = {"usage": self.reports.usage, "machine": self.reports.machine, "written": self.reports.written}
+        chosen = {name: getattr(self.reports, name) for name in ("usage", "machine", "sparklines", "written")}
         wanted = {name for name in chosen if name in needs or (name == "written" and "specs" in needs)}
         return Reports(
             keys=found if "keys" in needs else None,
             today=self.reports.today if "specs" in needs else None,
-            **{name: value for name, value in chosen.items() if name in wanted},  # type: ignore[arg-type]
+            **{name: value for name, value in chosen.items() if name in wanted},
         )
 
     async def close(self) -> None:

@@ -129,6 +129,7 @@ async def _serve(
     from bateau.api.health import HealthServer
     from bateau.domain.errors import ControlError
     from bateau.ui.cluster_dashboard import ClusterDashboard
+    from bateau.ui.reports import ClusterReporter
     from bateau.wiring.chores import repeated
     from bateau.wiring.cluster_alerts import ClusterAlerts
     from bateau.wiring.cluster_measures import ClusterMeasured
@@ -154,7 +155,7 @@ async def _serve(
         *shown,
         name=controller.name,
         alerts=alerts.alerts,
-        charts=measured.charts,
+        reporter=ClusterReporter(measured),
         operations=alert_application(alerts.alerts),
         logs=PodLogs(api=lambda: controller.api, replicas=view.pods) if has_logs else None,
     )
