@@ -38,6 +38,7 @@ def stack() -> Iterator[Stack]:
     for ago in range(240, 4, -1):
         if not 60 < ago < 80:
             rows = {"requests": 30.0, "server_errors": float(ago % 2), "memory": 2.0**28, "cpu": 1.5, "active": 3.0}
+            rows |= {"client_errors": 0.0} if ago > 200 else {}
             writer.add(now - INTERVAL_S * ago, {"app/shop": {**rows, "replicas_wanted": 1.0, "replicas_ready": 1.0}})
         if not ago % 40:
             time.sleep(0.2)

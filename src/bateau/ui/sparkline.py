@@ -32,7 +32,7 @@ def sparkline(shown: Sparkline) -> h.Element:
     largest = max(each for each in (*shown.requests, *shown.errors, 0.0) if each is not None) or 1.0
     errors = "".join(_bars(shown.errors, largest))
     return h.span(".spark", role="img", title=says(shown))[
-        h.svg(viewBox=f"0 0 {_WIDTH} {_HEIGHT}")[
+        h.svg(aria_hidden="true", viewBox=f"0 0 {_WIDTH} {_HEIGHT}")[
             errors and h.path(".bad", d=errors), h.path(d="".join(_lines(shown.requests, largest)))
         ]
     ]
