@@ -295,6 +295,15 @@ async def served(socket: Path, directory: Path | None = None, **specs: str) -> A
             await found.close()
 
 
+@contextlib.asynccontextmanager
+async def served_files(folder: Path, **specs: str) -> AsyncGenerator[Served, None]:
+    """Serve the dashboard of specs that are files in a directory, to an admin who has signed in."""
+    (folder / "specs").mkdir()
+    async with served(folder / "c.sock", folder / "specs", **specs) as made:
+        await made.sign_in()
+        yield made
+
+
 async def a_view(**specs: str) -> View:
     """Return the view of some specs, and of all reports."""
     async with world(history=None, memory=None, **(specs or SPECS)) as made:

@@ -1,6 +1,6 @@
 """What pages show besides the status: reports that are made only for the pages that need them.
 
-Called by ui.
+Called by cli.controller and ui.
 """
 
 from collections.abc import Mapping
