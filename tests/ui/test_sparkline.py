@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from bateau.domain.charts import Values
-from bateau.domain.sparklines import COUNT, Sparkline, Sparklines
+from bateau.domain.sparklines import COUNT, Sparkline
 from bateau.ui.page import View
 from bateau.ui.reports import Reports
 from bateau.ui.sparkline import says, sparkline
@@ -36,7 +36,7 @@ def bars(shown: Sparkline) -> str:
 
 def with_hours(view: View, **of: Sparkline) -> View:
     found = {name.replace("_", "/"): each for name, each in of.items()}
-    return replace(view, reports=Reports(sparklines=Sparklines(end=0.0, of=found)))
+    return replace(view, reports=Reports(sparklines=found))
 
 
 def cell(view: View, row: str) -> str:

@@ -6,7 +6,6 @@ Minutes that have ended do not change. A service without requests has the same v
 that shows them has to change with the time.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
 from typing import Final
@@ -24,14 +23,6 @@ class Sparkline:
 
     requests: Values
     errors: Values
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sparklines:
-    """The sparklines of services by their keys. The last minute ends at `end`, a Unix time in seconds."""
-
-    end: float
-    of: Mapping[str, Sparkline]
 
 
 def last_end(now: float) -> float:

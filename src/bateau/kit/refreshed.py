@@ -1,6 +1,6 @@
 """A value that is measured again and again, without making anybody wait for a measurement that takes long.
 
-Called by ui.instance, ui.reports and wiring.sparklines.
+Called by ui.instance and ui.reports.
 
 Invariant: nobody waits longer than the patience, and nothing is measured twice at the same time. Held by
 tests/kit/test_refreshed.py.

@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol
 from bateau.control.key_report import KeysReport
 from bateau.control.path import Written
 from bateau.domain.charts import Charts
-from bateau.domain.sparklines import Sparklines
+from bateau.domain.sparklines import Sparkline
 from bateau.domain.usage_report import LASTS, Last, UsageReport
 from bateau.kit.refreshed import Refreshed
 from bateau.wiring.charts import charts_of
@@ -31,7 +31,7 @@ _LAST: Final[Last] = "24h"
 class Reports:
     """The reports for one page; those that it does not need are None.
 
-    `usage` is also None until the ledger has been summed, and `sparklines` until the history has been read. `written`
+    `usage` is also None until the ledger has been summed. `sparklines` are those that are known, by service. `written`
     are the latest specs, as of the day `today`.
     """
 
@@ -39,7 +39,7 @@ class Reports:
     keys: KeysReport | None = None
     machine: MachineReport | None = None
     charts: Charts | None = None
-    sparklines: Sparklines | None = None
+    sparklines: Mapping[str, Sparkline] | None = None
     written: Written | None = None
     today: date | None = None
 

@@ -156,7 +156,7 @@ def service_row(view: View, each: ServiceStatus) -> h.Element:
 
 
 def _sparkline_of(view: View, service: str) -> Sparkline | None:
-    return found.of.get(service) if (found := view.reports.sparklines) else None
+    return found.get(service) if (found := view.reports.sparklines) else None
 
 
 def _hour(view: View, each: ServiceStatus) -> h.Node:
