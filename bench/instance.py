@@ -1,11 +1,15 @@
 """A real instance to measure: its own directories and port, through the `bateau` command.
 
 Used by the benchmarks.
+
+Invariant: no instance outlives its benchmark, whether that ends by itself, by Ctrl-C or by SIGTERM. Held by
+tests/local/test_benchmark_ends.py::test_an_instance_goes_down_with_a_benchmark_that_is_terminated.
 """
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -77,6 +81,8 @@ class Instance:
         return str(service["replicas"][0]["addresses"]["socket"])
 
     def __enter__(self) -> Self:
+        # As for Ctrl-C: the instance goes down with the benchmark that is ended.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         return self
 
     def __exit__(

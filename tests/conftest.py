@@ -1,5 +1,10 @@
 """Options of the test suite, and the fixtures that tests of every folder may use."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -11,6 +16,20 @@ __all__ = ["cluster", "control_plane", "registry", "running_registry"]
 # How long an example takes says nothing: the machine may be busy.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short, as those of sockets must be: pytest's own are too long."""
+    made = Path(tempfile.mkdtemp(prefix="bt-"))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def socket_path(folder: Path) -> str:
+    """A path for a socket that does not exist yet."""
+    return str(folder / "s.sock")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
-import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import aiohttp
@@ -17,14 +15,6 @@ from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
 from control.world import app, model, world
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # Short, as socket paths must be; pytest's own folders are too long.
-    made = Path(tempfile.mkdtemp(prefix="bt-"))
-    yield made
-    shutil.rmtree(made)
 
 
 @contextlib.asynccontextmanager

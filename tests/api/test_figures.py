@@ -1,9 +1,6 @@
 """The figures of the control API, and a control plane that has none."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +18,6 @@ class FixedMeter:
     async def now(self) -> Figures:
         shop = ServiceFigures(seconds=30.0, requests_per_s=2.0, errors=0.5, memory_bytes=2**20, cpu_cores=0.25)
         return Figures(number=3, services={"app/shop": shop, "app/raw": ServiceFigures()})
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # Short, as socket paths must be; pytest's own folders are too long.
-    made = Path(tempfile.mkdtemp(prefix="bt-"))
-    yield made
-    shutil.rmtree(made)
 
 
 def server_at(socket: Path, meter: FixedMeter | None) -> ApiServer:

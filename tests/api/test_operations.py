@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +48,6 @@ class Operator:
     async def restart(self, service: str) -> Restarted:
         del service
         raise self.error
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # Short, as socket paths must be; pytest's own folders are too long.
-    made = Path(tempfile.mkdtemp(prefix="bt-"))
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest_asyncio.fixture

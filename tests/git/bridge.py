@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from git.answering import answering
+from answering import answering
 
 
 class Bridge:

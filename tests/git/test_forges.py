@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from answering import answering
 from bateau.domain.errors import SourceDenied, SourceError, SourceUnreachable
 from bateau.ports.repository import Forge
 from bateau.sources.forge import Gitea, GitHub, GitLab
-from git.answering import answering
 
 ID = "ab" * 20
 TOKEN = "t0ken"  # noqa: S105 - of this test

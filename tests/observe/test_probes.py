@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
-import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
 
 import grpc.aio
@@ -18,13 +15,6 @@ from bateau.domain.process import ProbeTarget
 from bateau.observe.probes import NetworkProber
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@pytest.fixture
-def socket_path() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="bt-"))
-    yield str(folder / "s.sock")
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

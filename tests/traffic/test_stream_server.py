@@ -1,10 +1,8 @@
 """The gRPC server of the control channel, against a peer that is silent, and one that closes."""
 
 import asyncio
-import shutil
 import socket
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +45,6 @@ def server_of(followed: Followed, *, keepalive_s: float) -> StreamServer:
         response=discovery_pb2.DeltaDiscoveryResponse,
         keepalive_s=keepalive_s,
     )
-
-
-@pytest.fixture
-def socket_path() -> Iterator[str]:
-    folder = tempfile.mkdtemp(prefix="bt-")
-    yield f"{folder}/peer.sock"
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """A dashboard for each test, and a browser for each module."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,14 +11,6 @@ from playwright.sync_api import Browser
 from bateau.ui.page import View
 from ui.chromium import chromium
 from ui.served import Served, a_view, served
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # Short, as socket paths must be; pytest's own folders are too long.
-    made = Path(tempfile.mkdtemp(prefix="bt-"))
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")

@@ -116,12 +116,12 @@ class FakeReporter:
         del given
         keyring = self._keys.load()
         found = KeysReport(keys=tuple(KeyUse(key=each) for each in keyring.by_name.values()), required=keyring.required)
-        chosen = {"usage": self.reports.usage, "machine": self.reports.machine, "written": self.reports.written}
+        chosen = {name: getattr(self.reports, name) for name in ("usage", "machine", "sparklines", "written")}
         wanted = {name for name in chosen if name in needs or (name == "written" and "specs" in needs)}
         return Reports(
             keys=found if "keys" in needs else None,
             today=self.reports.today if "specs" in needs else None,
-            **{name: value for name, value in chosen.items() if name in wanted},  # type: ignore[arg-type]
+            **{name: value for name, value in chosen.items() if name in wanted},
         )
 
     async def close(self) -> None:
@@ -302,6 +302,15 @@ async def served(
             yield found
         finally:
             await found.close()
+
+
+@contextlib.asynccontextmanager
+async def served_files(folder: Path, **specs: str) -> AsyncGenerator[Served, None]:
+    """Serve the dashboard of specs that are files in a directory, to an admin who has signed in."""
+    (folder / "specs").mkdir()
+    async with served(folder / "c.sock", folder / "specs", None, **specs) as made:
+        await made.sign_in()
+        yield made
 
 
 async def a_view(**specs: str) -> View:

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from control.world import app, model
 from git.workshop import Workshop
-from ui.served import ORIGIN, Answer, Served, served
+from ui.served import ORIGIN, Answer, Served, served, served_files
 
 CHAT = "# what people chat with\n" + model(replicas=1)
 SHOP = app(uses=["model/chat"])
@@ -18,11 +18,7 @@ SHOP = app(uses=["model/chat"])
 
 @pytest_asyncio.fixture
 async def site(folder: Path) -> AsyncIterator[Served]:
-    """A dashboard over a directory with two files, and an admin who has signed in."""
-    specs = folder / "specs"
-    specs.mkdir()
-    async with served(folder / "c.sock", specs, chat=CHAT, shop=SHOP) as made:
-        await made.sign_in()
+    async with served_files(folder, chat=CHAT, shop=SHOP) as made:
         yield made
 
 
@@ -52,6 +48,22 @@ async def apply(site: Served) -> Answer:
     answer = await site.post("/change/apply", plan=field(page, "plan"), confirmed="yes")
     assert (answer.status, answer.headers["location"]) == (303, "/ui/change")
     return await site.get("/ui/change")
+
+
+async def edited_meanwhile(site: Served) -> Answer:
+    """Edit chat.yaml on the machine while it is in a draft; applying that changes nothing. Return the page then."""
+    plan = field(await site.get("/ui/change"), "plan")
+    assert site.directory
+    edited = on_disk(site)["chat.yaml"] + "# edited on the machine\n"
+    (site.directory / "chat.yaml").write_text(edited)
+    await site.post("/change/apply", plan=plan, confirmed="yes")
+    assert "chat.yaml has changed since this draft began" in words(await site.get("/ui/change"), "notice")
+    assert on_disk(site)["chat.yaml"] == edited
+    site.world.control.look_again()
+    await site.world.until(lambda: "edited" in site.world.control.desired.texts["chat.yaml"])
+    page = await site.get("/ui/change")
+    assert 'action="/ui/change/apply"' not in page.text
+    return page
 
 
 def on_disk(site: Served) -> dict[str, str]:
@@ -115,18 +127,9 @@ async def test_a_plan_that_is_out_of_date_is_not_applied(site: Served) -> None:
 
 async def test_a_file_that_changed_on_disk_is_not_replaced(site: Served) -> None:
     await save(site, "chat.yaml", CHAT.replace("replicas: 1", "replicas: 2"))
-    plan = field(await site.get("/ui/change"), "plan")
-    assert site.directory
-    (site.directory / "chat.yaml").write_text(CHAT + "# edited on the machine\n")
-    await site.post("/change/apply", plan=plan, confirmed="yes")
-    assert "chat.yaml has changed since this draft began" in words(await site.get("/ui/change"), "notice")
-    assert on_disk(site)["chat.yaml"] == CHAT + "# edited on the machine\n"
-    site.world.control.look_again()
-    await site.world.until(lambda: "edited" in site.world.control.desired.texts["chat.yaml"])
-    page = await site.get("/ui/change")
+    page = await edited_meanwhile(site)
     assert "# edited on the machine" in page.text, "both are shown"
     assert "replicas: 2" in page.text
-    assert 'action="/ui/change/apply"' not in page.text
     await site.post("/change/rebase", file="chat.yaml")
     await apply(site)
     assert on_disk(site)["chat.yaml"] == CHAT.replace("replicas: 1", "replicas: 2")

@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from bateau.ui.drafts import digest
 from control.world import app, model
-from ui.served import Served, served
-from ui.test_change import apply, field, on_disk, save, words
+from ui.served import Served, served_files
+from ui.test_change import apply, edited_meanwhile, field, on_disk, save, words
 
 CHAT = model(replicas=1)
 SHOP = "# sells things\n" + app("shop") + "---\n# for the shop  \n" + app("cart")
@@ -22,10 +22,7 @@ FEW = (
 
 @pytest_asyncio.fixture
 async def site(folder: Path) -> AsyncIterator[Served]:
-    specs = folder / "specs"
-    specs.mkdir()
-    async with served(folder / "c.sock", specs, chat=CHAT, shop=SHOP, few=FEW) as made:
-        await made.sign_in()
+    async with served_files(folder, chat=CHAT, shop=SHOP, few=FEW) as made:
         yield made
 
 
@@ -148,17 +145,7 @@ async def test_a_text_that_was_not_read_is_not_deleted(site: Served) -> None:
     assert "edits that are not applied yet" in words(page, "draft")
     # A file that changes after the draft began is not deleted either: the page shows both.
     await delete(site, "chat.yaml")
-    plan = field(await site.get("/ui/change"), "plan")
-    assert site.directory
-    (site.directory / "chat.yaml").write_text(CHAT + "# edited on the machine\n")
-    await site.post("/change/apply", plan=plan, confirmed="yes")
-    assert "chat.yaml has changed since this draft began" in words(await site.get("/ui/change"), "notice")
-    assert on_disk(site)["chat.yaml"] == CHAT + "# edited on the machine\n"
-    site.world.control.look_again()
-    await site.world.until(lambda: "edited" in site.world.control.desired.texts["chat.yaml"])
-    page = await site.get("/ui/change")
-    assert "(no file)" in words(page, "draft")
-    assert 'action="/ui/change/apply"' not in page.text
+    assert "(no file)" in words(await edited_meanwhile(site), "draft")
     await site.post("/change/rebase", file="chat.yaml")
     await apply(site)
     assert "chat.yaml" not in on_disk(site)

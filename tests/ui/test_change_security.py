@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from bateau.ui.drafts import digest
 from control.world import app, model
-from ui.served import ORIGIN, Served, served
+from ui.served import ORIGIN, Served, served_files
 from ui.test_change import field, on_disk, save, words
 
 CHAT = model(replicas=1)
@@ -19,10 +19,7 @@ FORMS = ("save", "fields", "delete", "bring-back", "discard", "rebase", "apply",
 
 @pytest_asyncio.fixture
 async def site(folder: Path) -> AsyncIterator[Served]:
-    specs = folder / "specs"
-    specs.mkdir()
-    async with served(folder / "c.sock", specs, chat=CHAT, shop=SHOP) as made:
-        await made.sign_in()
+    async with served_files(folder, chat=CHAT, shop=SHOP) as made:
         yield made
 
 

@@ -1,4 +1,4 @@
-"""The charts of a service in a real browser: values for a pointer and for keys, by themselves, on a phone, for all."""
+"""Charts and sparklines in a real browser: values for a pointer and for keys, by themselves, on a phone, for all."""
 
 import re
 import time
@@ -38,6 +38,7 @@ def stack() -> Iterator[Stack]:
     for ago in range(240, 4, -1):
         if not 60 < ago < 80:
             rows = {"requests": 30.0, "server_errors": float(ago % 2), "memory": 2.0**28, "cpu": 1.5, "active": 3.0}
+            rows |= {"client_errors": 0.0} if ago > 200 else {}
             writer.add(now - INTERVAL_S * ago, {"app/shop": {**rows, "replicas_wanted": 1.0, "replicas_ready": 1.0}})
         if not ago % 40:
             time.sleep(0.2)
@@ -138,3 +139,29 @@ def test_links_change_the_span_and_gaps_are_shaded(visitor: Visitor) -> None:
     assert len((page.locator("#chart-cpu svg").get_attribute("data-whens") or "").split("|")) == 168
     page.get_by_role("link", name="Hour", exact=True).click()
     page.wait_for_url(f"**{SHOP}#charts")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_overview_has_the_last_hour_of_each_service(browser: Browser, stack: Stack, scheme: str) -> None:
+    for size in ({"width": 1280, "height": 900}, PHONE):
+        visitor = Visitor(browser, stack, color_scheme=scheme, viewport=size)
+        page = visitor.visit("/")
+        drawing = page.locator("#row-app-shop").get_by_role("img")
+        # At first the history is read.
+        expect(drawing).to_have_accessible_name(
+            re.compile(
+                r"^requests per second in the last hour: at most 2\.0, .+, errors in \d+ minutes, not known for "
+            )
+        )
+        box = drawing.bounding_box()
+        assert box and box["width"] >= 100 and 15 <= box["height"] <= 24
+        line, bars = page.locator("#row-app-shop .spark path:not(.bad)"), page.locator("#row-app-shop .spark .bad")
+        assert (line.get_attribute("d") or "").count("M") >= 2, "a gap"
+        assert line.evaluate("(each) => getComputedStyle(each).stroke") != bars.evaluate(
+            "(each) => getComputedStyle(each).stroke"
+        )
+        expect(page.locator("#row-gateway-envoy .spark")).to_have_count(0)
+        assert axe_findings(visitor.page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        assert visitor.complaints == []
+        visitor.context.close()

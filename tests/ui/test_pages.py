@@ -48,11 +48,11 @@ async def test_equal_views_give_the_same_text(path: str) -> None:
 async def test_unknown_figures_are_shown_as_unknown() -> None:
     view = await a_view()
     unknown = cells(parts_of(view, "/")["services"], "row-model-chat")
-    assert unknown[2:] == [f"{DASH}unknown"] * 5
+    assert unknown[2:] == [f"{DASH}unknown"] * 6
     figures = ServiceFigures(seconds=30, requests_per_s=0.0, tokens_per_s=0.0, memory_bytes=2**30)
     idle = replace(view, figures=Figures(services={"model/chat": figures}))
     shown = cells(parts_of(idle, "/")["services"], "row-model-chat")
-    assert shown[2:] == ["0", f"{DASH}no requests", f"{DASH}no requests", "0", "1 GiB"]
+    assert shown[3:] == ["0", f"{DASH}no requests", f"{DASH}no requests", "0", "1 GiB"]
 
 
 async def test_a_row_is_made_again_only_when_its_service_or_its_figures_change(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ async def test_figures_are_shown_with_their_units() -> None:
     )
     view = replace(await a_view(), figures=Figures(services={"model/chat": figures}))
     assert cells(parts_of(view, "/")["services"], "row-model-chat")[1:] == [
-        *("1/1", "12", "1.2 %", "41 ms", "≥ 127", f"{DASH}unknown")
+        *("1/1", f"{DASH}unknown", "12", "1.2 %", "41 ms", "≥ 127", f"{DASH}unknown")
     ]
 
 

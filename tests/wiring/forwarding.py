@@ -13,6 +13,7 @@ from typing import Any, cast
 import yaml
 from aiohttp import WSMsgType, web
 
+from answering import serving
 from bateau.api.alert_routes import alert_application
 from bateau.ui.cluster_dashboard import ClusterDashboard
 from bateau.wiring.alerts import Alerts
@@ -40,13 +41,10 @@ async def cluster_with(alerts: Alerts | None) -> AsyncGenerator[str]:
             web.get(f"/api/v1/namespaces/{_SYSTEM}/pods/{POD}/portforward", _passing(port)),
         ]
     )
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with serving(app, patience_s=0.1) as url:
+            yield url
     finally:
-        await runner.cleanup()
         await dashboard.close()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from git.answering import answering
+from answering import answering
 
 HEAD = "apiVersion: bateau.dev/v1alpha1\n"
 SHOP = HEAD + "kind: App\nmetadata: {name: shop}\nspec: {image: '${ values.image }', ports: {http: {}}}\n"

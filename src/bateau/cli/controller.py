@@ -10,9 +10,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +27,67 @@ if TYPE_CHECKING:
     from bateau.wiring.controller_settings import ControllerSettings
 
 _DUMPED = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """The options that say what a controller keeps running, and where: one of a repository, a bundle or documents."""
+
+    repository: str | None
+    bundle: str | None
+    environment: str | None
+    allowed_signers: Path | None
+    into: str | None
+    context: str | None
+    namespace: str
+    gateway: str | None
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not go together."""
+        if self.bundle and self.repository:
+            raise click.UsageError("give either --repository or --bundle")
+        if self.repository is None and (self.allowed_signers or self.into):
+            raise click.UsageError("--allowed-signers and --into need --repository")
+        if self.repository is None and self.bundle is None and self.environment:
+            raise click.UsageError("--env needs --repository or --bundle")
+
+    def settings(self, directory: Path) -> "ControllerSettings":
+        """Return the settings of the controller, which works in a directory. Raises UsageError and ClusterError."""
+        from bateau.wiring.controller_settings import ControllerSettings, controller_access
+        from bateau.wiring.repository import repository_of
+
+        repository = repository_of(self.repository) if self.repository else None
+        if self.repository and repository is None:
+            raise click.UsageError(f"{self.repository} is not a Git URL (git+https://... or git+file://...)")
+        bundle = _reference(self.bundle, self.environment) if self.bundle else None
+        return ControllerSettings(
+            access=controller_access(self.context),
+            namespace=self.namespace,
+            directory=directory,
+            repository=repository,
+            bundle=bundle,
+            allowed_signers=self.allowed_signers,
+            environment=self.environment,
+            into=self.into,
+            gateway=self.gateway,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The addresses at which a controller answers, and whether its dashboard has the logs of replicas."""
+
+    health: tuple[str, int]
+    dashboard: tuple[str, int]
+    has_logs: bool
+
+    @classmethod
+    def of(cls, health: str, dashboard: str, logs: str) -> "Faces":
+        """Return those of options. Raises UsageError."""
+        shown = address_of(dashboard, "--dashboard")
+        if not ip_address(shown[0]).is_loopback:
+            raise click.UsageError("--dashboard is an address on loopback: who reaches it may look at everything")
+        return cls(address_of(health, "--health"), shown, logs == LOGS_SHOWN)
 
 
 @click.command()
@@ -59,51 +121,21 @@ _DUMPED = 40
     "--logs", type=click.Choice((LOGS_HIDDEN, LOGS_SHOWN)), default=LOGS_HIDDEN, show_default=True,
     help="Whether the dashboard shows the logs of replicas: to everybody who reaches its address.",
 )  # fmt: skip
-def command(
-    repository: str | None, bundle: str | None, environment: str | None, allowed_signers: Path | None,
-    context: str | None, namespace: str, into: str | None, *, gateway: str | None, health: str, dashboard: str,
-    logs: str,
-) -> int | None:  # fmt: skip
+def command(*, health: str, dashboard: str, logs: str, **given: Any) -> int | None:
     """Keep the Models and Apps that are stored in a cluster running, until it is stopped.
 
     With --repository, keep an environment of a Git repository running instead, and with --bundle one that `bateau
     render --bundle` has pushed, which needs no git and no repository. Of several controllers, one acts: they share a
     Lease. When the controller stops, everything that it has started continues.
     """
-    if bundle and repository:
-        raise click.UsageError("give either --repository or --bundle")
-    if repository is None and (allowed_signers or into):
-        raise click.UsageError("--allowed-signers and --into need --repository")
-    if repository is None and bundle is None and environment:
-        raise click.UsageError("--env needs --repository or --bundle")
-    from bateau.wiring.controller_settings import ControllerSettings, controller_access
-    from bateau.wiring.repository import repository_of
-
-    reference = repository_of(repository) if repository else None
-    if repository and reference is None:
-        raise click.UsageError(f"{repository} is not a Git URL (git+https://... or git+file://...)")
-    followed = _reference(bundle, environment) if bundle else None
-    shown = address_of(dashboard, "--dashboard")
-    if not ip_address(shown[0]).is_loopback:
-        raise click.UsageError("--dashboard is an address on loopback: who reaches it may look at everything")
+    followed = Followed(**given)
+    followed.check()
+    faces = Faces.of(health, dashboard, logs)
     from bateau.wiring.cluster_alerts import taken_receivers
 
     receivers = taken_receivers(os.environ)
     with tempfile.TemporaryDirectory(prefix="bateau-controller-") as folder:
-        settings = ControllerSettings(
-            access=controller_access(context),
-            namespace=namespace,
-            directory=Path(folder),
-            repository=reference,
-            bundle=followed,
-            allowed_signers=allowed_signers,
-            environment=environment,
-            into=into,
-            gateway=gateway,
-        )
-        return asyncio.run(
-            _serve(settings, receivers, address_of(health, "--health"), shown, has_logs=logs == LOGS_SHOWN)
-        )
+        return asyncio.run(_serve(followed.settings(Path(folder)), receivers, faces))
 
 
 def _reference(bundle: str, environment: str | None) -> "Reference":
@@ -116,19 +148,13 @@ def _reference(bundle: str, environment: str | None) -> "Reference":
         raise click.UsageError(f"{error.message}: {error.hint}") from error
 
 
-async def _serve(
-    settings: "ControllerSettings",
-    receivers: "Sequence[AlertReceiver]",
-    health: tuple[str, int],
-    shown: tuple[str, int],
-    *,
-    has_logs: bool,
-) -> int:
+async def _serve(settings: "ControllerSettings", receivers: "Sequence[AlertReceiver]", faces: Faces) -> int:
     """Run until a signal. Returns 1 if another controller acts, so that a new process takes its place in the queue."""
     from bateau.api.alert_routes import alert_application
     from bateau.api.health import HealthServer
     from bateau.domain.errors import ControlError
     from bateau.ui.cluster_dashboard import ClusterDashboard
+    from bateau.ui.reports import ClusterReporter
     from bateau.wiring.chores import repeated
     from bateau.wiring.cluster_alerts import ClusterAlerts
     from bateau.wiring.cluster_measures import ClusterMeasured
@@ -139,24 +165,24 @@ async def _serve(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     controller = Terms(settings)
-    alerts = ClusterAlerts(controller, receivers, clock=SystemClock(), url=f"http://{shown[0]}:{shown[1]}")
+    alerts = ClusterAlerts(controller, receivers, clock=SystemClock(), url="http://{}:{}".format(*faces.dashboard))
 
     def metrics() -> str:
         return controller.metrics(alerts.alerts.board().firing, view.snapshots.latest)
 
     view = ClusterView(controller, alerts.events)
-    server = HealthServer(*health, unready=lambda: controller.unready, metrics=metrics)
+    server = HealthServer(*faces.health, unready=lambda: controller.unready, metrics=metrics)
     await server.open()
     measured = ClusterMeasured(view, alerts.where, SystemClock())
     alerts.watch(lambda: view.snapshots.latest, lambda: view.release, measured.history)
     dashboard = ClusterDashboard(
         view,
-        *shown,
+        *faces.dashboard,
         name=controller.name,
         alerts=alerts.alerts,
-        charts=measured.charts,
+        reporter=ClusterReporter(measured),
         operations=alert_application(alerts.alerts),
-        logs=PodLogs(api=lambda: controller.api, replicas=view.pods) if has_logs else None,
+        logs=PodLogs(api=lambda: controller.api, replicas=view.pods) if faces.has_logs else None,
     )
     try:
         await dashboard.open()

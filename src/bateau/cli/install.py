@@ -1,5 +1,6 @@
 """`bateau install`: install Bateau on a cluster, or print its objects or its Helm chart."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
     "--helm", type=click.Path(file_okay=False, path_type=Path, resolve_path=True), metavar="DIRECTORY",
     help="Write the Helm chart to this directory, and install nothing.",
 )  # fmt: skip
-def command(
-    context: str | None, image: str | None, replicas: int | None, gateway_replicas: int | None, logs: str | None,
-    timeout: float, namespace: str | None, helm: Path | None, *, force_conflicts: bool, yes: bool, dry_run: bool,
-    printed: bool,
-) -> int:  # fmt: skip
+def command(given: "Given", wish: Wish, *, namespace: str | None, helm: Path | None, printed: bool) -> int:
     """Install Bateau on a cluster: the controller, the gateway and the definitions.
 
     Shows the plan, asks for confirmation, applies it, and waits until everything is ready. Installing again
@@ -31,17 +28,14 @@ def command(
     """
     if printed and helm:
         raise click.UsageError("--print and --helm cannot be used together")
-    from bateau.wiring.installing import Given
-
-    given = Given(namespace=namespace, image=image, replicas=replicas, gateway_replicas=gateway_replicas, logs=logs)
+    given = replace(given, namespace=namespace)
     if printed:
         _print(given)
         return 0
     if helm is not None:
-        if given != Given():
+        if given.is_any:
             raise click.UsageError("--helm takes no settings: the chart has values, and the release has a namespace")
         return _write(helm)
-    wish = Wish(context=context, yes=yes, dry_run=dry_run, force=force_conflicts, timeout_s=timeout)
     return apply_installation(given, wish, needs_installed=False)
 
 

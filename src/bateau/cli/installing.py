@@ -7,7 +7,8 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, TypeVar
 
 import click
 
@@ -37,8 +38,21 @@ def context_option(command: _Command) -> _Command:
     return click.option("--context", help="Context of the kubeconfig. Default: the current one.")(command)
 
 
-def installing_options(command: _Command) -> _Command:
-    """Add the options that `install` and `upgrade` share."""
+def installing_options(command: "Callable[Concatenate[Given, Wish, ...], int]") -> Callable[..., int]:
+    """Add the options that `install` and `upgrade` share. The command gets them as settings and a wish."""
+
+    @wraps(command)
+    def with_nouns(
+        *, image: str | None, replicas: int | None, gateway_replicas: int | None, logs: str | None,
+        context: str | None, timeout: float, force_conflicts: bool, yes: bool, dry_run: bool, **own: object,
+    ) -> int:  # fmt: skip
+        from bateau.wiring.installing import Given
+
+        given = Given(image=image, replicas=replicas, gateway_replicas=gateway_replicas, logs=logs)
+        wish = Wish(context=context, yes=yes, dry_run=dry_run, force=force_conflicts, timeout_s=timeout)
+        return command(given, wish, **own)
+
+    made: Callable[..., int] = with_nouns
     for option in reversed(
         (
             click.option("--image", help="The image of Bateau. Default: that of this version."),
@@ -56,8 +70,8 @@ def installing_options(command: _Command) -> _Command:
             click.option("--dry-run", is_flag=True, help="Show the plan and exit."),
         )
     ):
-        command = option(command)
-    return context_option(command)
+        made = option(made)
+    return context_option(made)
 
 
 def agreed(question: str, *, yes: bool) -> bool:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOCKETS_S = 2.0  # how often the lock and the sockets are looked for
-
-# Served if no spec is found: a model that is small, free and on every index.
-DEFAULT_SPEC = """\
-apiVersion: bateau.dev/v1alpha1
-kind: Model
-metadata: {name: chat}
-spec: {source: smollm2}
-"""
 
 
 @click.command()
@@ -92,84 +84,21 @@ spec: {source: smollm2}
 @click.option(
     "--applied", is_flag=True, hidden=True, help="Serve the specs that `apply` writes to stdin, and follow nothing."
 )
-def command(  # noqa: PLR0917 - click passes them by name
-    url: str | None, directory: Path, name: str, listen: str, tls_cert: Path | None, tls_key: Path | None,
-    plain_http: bool, hosts: tuple[str, ...], origins: tuple[str, ...], memory_bytes: int | None, open_to_all: bool,
-    require_keys: bool, prometheus: str | None, prometheus_labels: tuple[str, ...], environment: str | None,
-    allowed_signers: Path | None, rewritten_history: bool, detach: bool, question: str | None, control: bool,
-    applied: bool,
-) -> int:  # fmt: skip
+def command(*, directory: Path, detach: bool, question: str | None, control: bool, applied: bool, **given: Any) -> int:
     """Serve every spec below the directory, or the catalogue's default model if there is none.
 
     Saved changes are applied. Running replicas of an earlier control plane are adopted. With a Git URL
     (git+https://host/acme.git@branch#subdirectory=deploy) the commit is the desired state, and every push is applied.
     """
-    from bateau.cli.instance import instance_paths
-    from bateau.wiring.listen import parse_listen
+    from bateau.cli.up_options import UpOptions
 
-    address = parse_listen(listen)
-    if url and click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE:
+    options = UpOptions(directory=directory, **given)
+    if options.url and click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE:
         raise click.UsageError("a Git URL has a directory of its own: add `#subdirectory=PATH` to it instead of -C")
-    if bool(tls_cert) != bool(tls_key):
-        raise click.UsageError("--tls-cert and --tls-key belong together")
-    if open_to_all and require_keys:
-        raise click.UsageError("--open and --require-keys exclude each other")
-    if tls_cert and plain_http:
-        raise click.UsageError("--plain-http has no use for --tls-cert")
-    from bateau.wiring.prometheus_server import server_of
-
-    try:
-        server = server_of(prometheus, prometheus_labels)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    options.check()
     if detach and not control:
-        arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
-        arguments += ["--memory", str(memory_bytes)] if memory_bytes else []
-        arguments += ["--open"] if open_to_all else []
-        arguments += ["--require-keys"] if require_keys else []
-        arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)] if tls_cert and tls_key else []
-        arguments += ["--plain-http"] if plain_http else []
-        arguments += [word for host in hosts for word in ("--host", host)]
-        arguments += [word for origin in origins for word in ("--origin", origin)]
-        arguments += ["--prometheus", prometheus] if prometheus else []
-        arguments += [word for label in prometheus_labels for word in ("--prometheus-label", label)]
-        arguments += ["--env", environment] if environment else []
-        arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
-        arguments += ["--allow-rewritten-history"] if rewritten_history else []
-        return _detach(name, arguments, question)
-    from bateau.wiring.local import Applied, Settings
-    from bateau.wiring.remote import Access
-    from bateau.wiring.repository import repository_of
-
-    repository = repository_of(url) if url else None
-    if url and repository is None:
-        raise click.UsageError(f"{url} is not a Git URL (git+https://... or git+file://...); a directory is -C {url}")
-    if repository:
-        directory = instance_paths(name).state / "source"
-    elif allowed_signers or rewritten_history:
-        option = "--allowed-signers" if allowed_signers else "--allow-rewritten-history"
-        raise click.UsageError(f"{option} needs a Git URL: files on disk have no commits")
-    settings = Settings(
-        instance=name,
-        directory=directory,
-        repository=repository,
-        allowed_signers=allowed_signers,
-        rewritten_history=rewritten_history,
-        applied=Applied(**json.load(sys.stdin)) if applied else None,
-        memory_bytes=memory_bytes,
-        open_to_all=open_to_all,
-        require_keys=require_keys,
-        access=Access(
-            certificate=(tls_cert, tls_key) if tls_cert and tls_key else None,
-            plain_http=plain_http,
-            hosts=hosts,
-            origins=origins,
-        ),
-        prometheus=server,
-        listen=address,
-        environment=environment,
-        default_texts={"default.yaml": DEFAULT_SPEC},
-    )
+        return _detach(options.name, options.words(), question)
+    settings = options.settings(json.load(sys.stdin) if applied else None)
     return asyncio.run(_serve(settings, question=question, shows=not control))
 
 

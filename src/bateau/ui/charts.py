@@ -143,16 +143,13 @@ _MEMORY: Final = Chart(
 
 def charts_of(view: View, service: str) -> Iterator[Chart]:
     """Yield the charts that a service can have."""
-    workload, status = view.workloads.get(service), view.services[service]
-    has_routes = workload is not None and (
-        workload.is_named_in_bodies or any(port.protocol != "tcp" for port in workload.ports.values())
-    )
-    if has_routes:
+    status, has_requests = view.services[service], view.has_requests(service)
+    if has_requests:
         yield from (_REQUESTS, _ERRORS)
         yield _FIRST_TOKEN if view.is_model(service) else _FIRST_BYTE
     if view.is_model(service):
         yield _TOKENS
-    if has_routes:
+    if has_requests:
         yield _WAITING if view.is_model(service) and status.engine != "external" else _ACTIVE
     if status.engine != "external":
         yield from (_REPLICAS, _CPU, _MEMORY)

@@ -22,9 +22,8 @@ from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.frame import ROOT
 from bateau.ui.instance import Instance
-from bateau.ui.reports import ClusterReporter, NoReporter
+from bateau.ui.reports import NoReporter, Reporter
 from bateau.ui.sessions import Sessions
-from bateau.wiring.charts import ChartReports
 from bateau.wiring.cluster_open import LINK_HEADER, LINKS, OWN
 from bateau.wiring.cluster_view import ClusterView
 from bateau.wiring.site import Site
@@ -43,7 +42,7 @@ class ClusterDashboard:
         *,
         name: str,
         alerts: AlertDesk | None = None,
-        charts: ChartReports | None = None,
+        reporter: Reporter | None = None,
         operations: web.Application | None = None,
         logs: LiveLogs | None = None,
     ) -> None:
@@ -58,7 +57,7 @@ class ClusterDashboard:
             events=view.events,
             alerts=alerts or NoAlerts(),
             keys=None,
-            reporter=ClusterReporter(charts) if charts else NoReporter(),
+            reporter=reporter or NoReporter(),
             on_cluster=True,
         )
         self._dashboard = Dashboard(instance, Sessions(time.monotonic), name=name, specs=None)

@@ -28,6 +28,7 @@ from bateau.domain.workload import Workload
 from bateau.kit.latest import Latest
 from bateau.ui.change_view import Aspect, ChangeView
 from bateau.ui.reports import Need, Reports
+from bateau.wiring.figures import routes_of
 
 _KEPT_MAX: Final = 20_000
 
@@ -79,6 +80,11 @@ class View:
         """Whether requests name a service in their body, as they name a model."""
         found = self.workloads.get(service)
         return found is not None and found.is_named_in_bodies
+
+    def has_requests(self, service: str) -> bool:
+        """Whether the gateway counts requests of a service: not those of TCP ports."""
+        found = self.workloads.get(service)
+        return found is not None and bool(routes_of(found))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What pages show besides the status: reports that are made only for the pages that need them.
 
-Called by ui.
+Called by cli.controller and ui.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,19 @@ from typing import Final, Literal, Protocol
 from bateau.control.key_report import KeysReport
 from bateau.control.path import Written
 from bateau.domain.charts import Charts
+from bateau.domain.sparklines import Sparkline
 from bateau.domain.usage_report import LASTS, Last, UsageReport
 from bateau.kit.refreshed import Refreshed
-from bateau.wiring.charts import ChartReports, charts_of
+from bateau.wiring.charts import charts_of
+from bateau.wiring.cluster_measures import ClusterMeasured
 from bateau.wiring.key_reports import KeyReports
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.machine_reports import MachineReport, MachineReports
+from bateau.wiring.sparklines import SparklineReports
 from bateau.wiring.usage import Owners
 from bateau.wiring.usage_reports import UsageReports
 
-Need = Literal["charts", "keys", "machine", "specs", "usage"]
+Need = Literal["charts", "keys", "machine", "sparklines", "specs", "usage"]
 _LAST: Final[Last] = "24h"
 
 
@@ -28,13 +31,15 @@ _LAST: Final[Last] = "24h"
 class Reports:
     """The reports for one page; those that it does not need are None.
 
-    `usage` is also None until the ledger has been summed. `written` are the latest specs, as of the day `today`.
+    `usage` is also None until the ledger has been summed. `sparklines` are those that are known, by service. `written`
+    are the latest specs, as of the day `today`.
     """
 
     usage: UsageReport | None = None
     keys: KeysReport | None = None
     machine: MachineReport | None = None
     charts: Charts | None = None
+    sparklines: Mapping[str, Sparkline] | None = None
     written: Written | None = None
     today: date | None = None
 
@@ -70,6 +75,9 @@ class InstanceReporter:
         )
         self._keys = KeyReports(platform.keys, platform.budgets, platform.clock)
         self._charts = charts_of(platform)
+        self._sparklines = SparklineReports(
+            platform.measured.history, platform.clock, services=lambda: control.release.services
+        )
         disks = {"state and logs": where.state, "models": where.cache, "specs": platform.settings.directory}
         self._machine = Refreshed(MachineReports(control, platform.clock, disks).now)
 
@@ -82,6 +90,7 @@ class InstanceReporter:
             keys=await self._keys.now() if "keys" in needs else None,
             machine=await self._machine.now() if "machine" in needs else None,
             charts=await self._charts.now(service, given.get("span", "hour")) if service else None,
+            sparklines=await self._sparklines.now() if "sparklines" in needs else None,
             written=self._platform.control.desired.written if "specs" in needs else None,
             today=datetime.fromtimestamp(self._platform.clock.wall(), UTC).date() if "specs" in needs else None,
         )
@@ -92,15 +101,19 @@ class InstanceReporter:
 
 
 class ClusterReporter:
-    """Makes the reports of a cluster: the charts of its services."""
+    """Makes the reports of a cluster: the charts and sparklines of its services."""
 
-    def __init__(self, charts: ChartReports) -> None:
-        self._charts = charts
+    def __init__(self, measured: ClusterMeasured) -> None:
+        self._measured = measured
 
     async def of(self, needs: tuple[Need, ...], given: Mapping[str, str]) -> Reports:
         """Return what a page needs."""
         service = f"{given['kind']}/{given['name']}" if "charts" in needs else ""
-        return Reports(charts=await self._charts.now(service, given.get("span", "hour")) if service else None)
+        charts, sparklines = self._measured.charts, self._measured.sparklines
+        return Reports(
+            charts=await charts.now(service, given.get("span", "hour")) if service else None,
+            sparklines=await sparklines.now() if "sparklines" in needs else None,
+        )
 
     async def close(self) -> None:
         """Do nothing."""

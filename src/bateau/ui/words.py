@@ -35,7 +35,7 @@ def _dash(says: str) -> h.Element:
     return h.span(".unknown")[h.span(aria_hidden="true")[DASH], h.span(".sr")[says]]
 
 
-_UNKNOWN: Final = _dash("unknown")
+UNKNOWN: Final = _dash("unknown")
 NO_REQUESTS: Final = _dash("no requests")
 _SMALL = 10
 
@@ -53,7 +53,7 @@ def tone(name: str) -> str:
 def figure(value: float | None, shown: Callable[[float], str], *, least: bool = False) -> h.Node:
     """Return a figure as text. With `least`, it is a lower bound."""
     if value is None:
-        return _UNKNOWN
+        return UNKNOWN
     return f"≥ {shown(value)}" if least else shown(value)
 
 

@@ -1,6 +1,6 @@
 """The charts of a service, from the Prometheus server that is named, or from the history of this machine.
 
-Called by ui.cluster_dashboard, ui.reports and wiring.cluster_measures.
+Called by ui.reports and wiring.cluster_measures.
 
 Invariant: a server that fails changes the source of a chart and not the chart: the history of this machine takes its
 place, and the page says so. Held by tests/wiring/test_charts.py::test_a_server_that_fails_gives_way_to_the_history.

@@ -1,6 +1,6 @@
 """The history of measures of a cluster: replicas as its controller knows them, requests and tokens as the gateways do.
 
-Called by cli.controller.
+Called by cli.controller and ui.reports.
 
 Memory and CPU are those of metrics.k8s.io, where the cluster serves it. That has no counter of CPU time, but the cores
 that a pod has used in the last seconds: the CPU time of an interval is that times its length.
@@ -25,6 +25,7 @@ from bateau.wiring.cluster_view import ClusterView
 from bateau.wiring.measures import measures_path
 from bateau.wiring.paths import Paths
 from bateau.wiring.sampling import PAGE, Sampler, Sources, end_of_interval
+from bateau.wiring.sparklines import SparklineReports
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _NOT_KNOWN: Final = frozenset(each.name for each in (m.ACTIVE, m.CPU, m.MEMORY, 
 
 
 class ClusterMeasured:
-    """The history of the services of a view, what writes it, and its charts."""
+    """The history of the services of a view, what writes it, and its charts and sparklines."""
 
     def __init__(self, view: ClusterView, where: Paths, clock: Clock) -> None:
         self._view = view
@@ -54,6 +55,7 @@ class ClusterMeasured:
         )
         self._sampler = Sampler(clock, sources, _Known(self.history, lambda: self._uses))
         self.charts = ChartReports(self.history, clock, services=lambda: view.release.services)
+        self.sparklines = SparklineReports(self.history, clock, services=lambda: view.release.services)
 
     async def sample_on_time(self) -> None:
         """Wait for the end of an interval, and measure it."""

@@ -1,6 +1,6 @@
 """Measure what each service does, while someone watches.
 
-Called by cli.up, wiring.charts, wiring.cluster_view and wiring.sampling.
+Called by cli.up, ui.page and wiring.
 
 The gateway's counters give requests, errors and latencies; those of the ledger give tokens; the
 processes of replicas, or the API server of a cluster, give memory and CPU.

@@ -58,6 +58,11 @@ class Given:
     gateway_replicas: int | None = None
     logs: str | None = None
 
+    @property
+    def is_any(self) -> bool:
+        """Whether an option was given."""
+        return self != Given()
+
     def over(self, settings: Installation) -> Installation:
         """Return the settings, with the options that were given in their place."""
         given = {name: value for name, value in vars(self).items() if value is not None}

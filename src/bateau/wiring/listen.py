@@ -1,6 +1,6 @@
 """Read `--listen`, and make sure that the port is free.
 
-Called by cli.apply, cli.run, cli.up, wiring.local, wiring.lock and wiring.remote.
+Called by cli.apply, cli.run, cli.up_options, wiring.local, wiring.lock and wiring.remote.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """The Prometheus server that is named to `bateau up`.
 
-Called by cli.up, wiring.charts and wiring.local.
+Called by cli.up_options, wiring.charts and wiring.local.
 
 Invariant: an address with a password is refused, because arguments can be seen by every user of a machine. Held by
 tests/wiring/test_charts.py::test_an_address_with_a_password_is_refused_and_not_repeated.

@@ -1,6 +1,6 @@
 """Let other machines reach the endpoint: only with keys or issuers, and with TLS unless it is given up.
 
-Called by cli.up, wiring.alert_facts, wiring.alerts and wiring.local.
+Called by cli.up, cli.up_options, wiring.alert_facts, wiring.alerts and wiring.local.
 
 Invariant: without a key or an issuer nobody beyond this machine reaches the endpoint. Held by
 tests/wiring/test_remote.py::test_without_a_key_nothing_listens_beyond_loopback.

@@ -1,7 +1,8 @@
 """Follow a Git repository as the desired state of this machine.
 
-Called by cli.controller, cli.up and wiring. The specs come from the commit. The other files of apps, such as their
-programs, are laid out in a directory that follows the commit, so that a working directory is the same as in a clone.
+Called by cli.controller, cli.up_options and wiring. The specs come from the commit. The other files of apps, such as
+their programs, are laid out in a directory that follows the commit, so that a working directory is the same as in a
+clone.
 
 Invariant: the directory changes before the loop sees a new commit. Held by tests/wiring/test_laid_out.py.
 Invariant: a commit with errors is reported and changes nothing, not even a program that restarts. Held by

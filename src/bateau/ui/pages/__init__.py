@@ -22,7 +22,7 @@ from bateau.ui.pages import (
 
 ALONE: Final = "/change/edit/"  # pages below it ask before a text is lost, which a browser does only at a load
 PAGES: Final = (
-    Page(path="/", name="Overview", make=overview.make, on_clusters=True),
+    Page(path="/", name="Overview", make=overview.make, needs=("sparklines",), on_clusters=True),
     Page(
         path="/services/{kind}/{name}",
         name=None,

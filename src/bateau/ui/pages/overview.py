@@ -6,19 +6,35 @@ Called by ui.pages.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Final
 
 import htpy as h
 from markupsafe import Markup
 
 from bateau.domain.figures import ServiceFigures
 from bateau.domain.problem import Problem, Severity
+from bateau.domain.sparklines import Sparkline
 from bateau.domain.status import ServiceStatus
 from bateau.ui.alerts import firing_section
 from bateau.ui.graph import graph
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.rows import FIRST
-from bateau.ui.words import NO_REQUESTS, NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
+from bateau.ui.sparkline import sparkline
+from bateau.ui.words import (
+    NO_REQUESTS,
+    NOT_APPLICABLE,
+    UNKNOWN,
+    duration,
+    figure,
+    memory,
+    number,
+    safe,
+    share,
+    state,
+    tone,
+)
 
+HOUR: Final = "Last hour"
 COLUMNS = ("Requests/s", "Errors", "Latency p95", "Tokens/s", "Memory")
 
 
@@ -94,6 +110,7 @@ def _services(view: View) -> h.Element:
                         h.th(scope="col")["Service"],
                         h.th(scope="col")["State"],
                         h.th(".number", scope="col")["Replicas"],
+                        h.th(".number", scope="col")[HOUR],
                         (h.th(".number", scope="col")[each] for each in COLUMNS),
                     ]
                 ],
@@ -118,8 +135,10 @@ def _kept_graph(view: View) -> Markup:
 
 
 def _kept_row(view: View, each: ServiceStatus) -> Markup:
-    values = (view.figures.of(each.service), view.is_model(each.service), each is view.status.gateway)
-    return view.keep(f"row {each.service}", partial(service_row, view, each), same=(each,), equal=values)
+    key = each.service
+    values = (view.figures.of(key), view.is_model(key), view.has_requests(key), each is view.status.gateway)
+    same = (each, _sparkline_of(view, each.service))
+    return view.keep(f"row {each.service}", partial(service_row, view, each), same=same, equal=values)
 
 
 def service_row(view: View, each: ServiceStatus) -> h.Element:
@@ -131,8 +150,21 @@ def service_row(view: View, each: ServiceStatus) -> h.Element:
         h.th(scope="row")[h.a(href=f"/ui/services/{kind}/{name}")[name], " ", h.span(".kind")[kind]],
         h.td[state(str(each.state)), reason and h.span(".reason", title=safe(reason))[safe(reason)]],
         h.td(".number", data_name="Replicas")[wanted if each.engine != "external" else NOT_APPLICABLE],
+        h.td(".number.hour", data_name=HOUR)[_hour(view, each)],
         (h.td(".number", data_name=column)[value] for column, value in zip(COLUMNS, _figures(view, each), strict=True)),
     ]
+
+
+def _sparkline_of(view: View, service: str) -> Sparkline | None:
+    return found.get(service) if (found := view.reports.sparklines) else None
+
+
+def _hour(view: View, each: ServiceStatus) -> h.Node:
+    """Return the requests of the last hour as a drawing. An unknown hour has none."""
+    found = _sparkline_of(view, each.service)
+    if found is None and not view.has_requests(each.service):
+        return NOT_APPLICABLE
+    return sparkline(found) if found and any(value is not None for value in found.requests) else UNKNOWN
 
 
 def _figures(view: View, each: ServiceStatus) -> Iterator[h.Node]:

@@ -1,4 +1,4 @@
-"""A server on loopback that answers every request in one way."""
+"""Servers on loopback, for the length of a block."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -8,10 +8,17 @@ from aiohttp import web
 
 @contextlib.asynccontextmanager
 async def answering(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncGenerator[str]:
-    """Serve until the block ends; gives the URL."""
+    """Answer every request in one way until the block ends; gives the URL."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
+    async with serving(app) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, *, patience_s: float = 60.0) -> AsyncGenerator[str]:
+    """Serve an application until the block ends; gives the URL. Requests have `patience_s` to end by themselves."""
+    runner = web.AppRunner(app, shutdown_timeout=patience_s)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
