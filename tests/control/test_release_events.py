@@ -33,6 +33,20 @@ async def test_each_changed_service_is_told_with_who_did_it(tmp_path: Path) -> N
         await w.until(lambda: any("removes it" in each for each in says(w, "app/shop", "Released")))
 
 
+async def test_texts_that_somebody_is_about_to_write_are_a_revision_by_them_and_others_are_not(tmp_path: Path) -> None:
+    async with world(shop=app(), history=tmp_path / "history.sqlite") as w:
+        await w.until(lambda: w.status.rolled_out)
+        texts = w.control.desired.texts
+        (name,) = texts
+        w.control.desired.expect({name: app(replicas=2)}, who="bob (corp)")
+        for replicas, who in ((3, "ada"), (2, "bob (corp)"), (4, "ada")):
+            w.texts.write("shop", app(replicas=replicas))
+            await w.until(lambda wanted=replicas: w.status.accepted and w.status.services[0].replicas_wanted == wanted)
+            assert w.revisions
+            (latest,) = w.revisions.history("local", limit=1)
+            assert (latest.who, replicas) == (who, replicas)
+
+
 async def test_somebody_else_than_the_user_of_this_machine_is_the_actor(tmp_path: Path) -> None:
     async with world(shop=app(), history=tmp_path / "history.sqlite") as w:
         await w.until(lambda: w.status.rolled_out)

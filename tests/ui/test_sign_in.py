@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
@@ -10,6 +11,7 @@ import pytest_asyncio
 
 from traffic.issuer import Key
 from ui.served import ORIGIN, Answer, Served, served
+from ui.test_change import CHAT, apply, save
 from wiring.written_issuer import Desk, WrittenIssuer, written_issuer
 
 if TYPE_CHECKING:
@@ -92,6 +94,21 @@ async def test_a_person_signs_in(site: Served, issuer: WrittenIssuer) -> None:
     answer = await site.ask("POST", "/ui/sign-out", headers={"origin": ORIGIN}, data={"csrf": await site.csrf()})
     assert "still signed in at corp" in answer.text
     assert (await site.get("/ui/")).status == 401
+
+
+async def test_a_revision_is_by_the_person_who_has_applied_it(folder: Path, desk: Desk, issuer: WrittenIssuer) -> None:
+    (folder / "specs").mkdir()
+    desk.store(replace(desk.wanted(issuer), roles=(("admin", "platform"),)))
+    async with served(folder / "c.sock", folder / "specs", desk, chat=CHAT) as site:
+        site.cookie = session_of(await site.ask("GET", await begun(site, issuer))).partition(";")[0]
+        assert "with the role admin" in (await site.get("/ui/")).text
+        await save(site, "chat.yaml", CHAT.replace("replicas: 1", "replicas: 2"))
+        await apply(site)
+        control = site.world.control
+        await site.world.until(lambda: "replicas: 2" in control.desired.texts["chat.yaml"])
+        assert control.ports.revisions
+        who = [each.who for each in control.ports.revisions.history("local", limit=2)]
+        assert who == ["ada@example.org (corp)", "ada"]
 
 
 async def test_the_cookie_of_an_attempt_is_for_these_pages_only(site: Served, issuer: WrittenIssuer) -> None:

@@ -53,6 +53,7 @@ class DesiredState:
         self._texts: Mapping[str, str] = {}  # the texts of `written`
         self._good: Written | None = None  # the last specs without errors
         self._good_texts: Mapping[str, str] = {}
+        self._expected: tuple[str, str] | None = None  # a digest of texts, and the person who writes them
         self.history = History(ports.revisions, ports.clock, who=ports.who, events=ports.events)
         self.stale = True  # whether the specs may have changed since they were read
         self.read_once = False  # whether the specs were read at all
@@ -114,6 +115,14 @@ class DesiredState:
         """Remove the stored specs, so that the next control plane starts without them. Rollbacks stay stored."""
         self._saving.drop("texts")
 
+    def expect(self, texts: Mapping[str, str], *, who: str) -> None:
+        """Record `who` as the author of the revision with these texts, which are about to be written."""
+        self._expected = (texts_digest(texts), who)
+
+    def _author(self) -> str | None:
+        digest, who = self._expected or ("", "")
+        return who if digest == self.written_digest else None
+
     async def read(self) -> None:
         """Read the specs, and apply them if they have no errors. Raises BateauError if they cannot be read."""
         async with self._changing:
@@ -126,7 +135,7 @@ class DesiredState:
                 self.written_digest = texts_digest(texts)
                 if not written.wrong:
                     self._good, self._good_texts, self.keys = written, texts, written.keys
-                    await self._take_up(written)
+                    await self._take_up(written, who=self._author())
             self.read_once = True
 
     async def rollback(self, service: str, *, to: int | None = None, who: str | None = None) -> RolledBack:
@@ -143,7 +152,7 @@ class DesiredState:
             says = f"{who} rolled {made.before.key} back to revision {made.revision.id}"
             self.history.note_rolled_back(self.release.environment, made.before.key, says, who=who)
             logger.info("%s", says)
-            await self._take_up(self._good, says)
+            await self._take_up(self._good, says, who=who)
             return made
 
     async def restart(self, service: str, *, who: str | None = None) -> Restarted:
@@ -168,13 +177,17 @@ class DesiredState:
             self._on_change()
             return made
 
-    async def _take_up(self, good: Written, says: str | None = None) -> None:
-        """Make the specs, overlaid by the services that a rollback holds, the desired state."""
+    async def _take_up(self, good: Written, says: str | None = None, *, who: str | None) -> None:
+        """Make the specs, overlaid by the services that a rollback holds, the desired state.
+
+        Without `who`, the user of this machine has changed them.
+        """
         self._rollbacks.end_for(good.release)
         self._restarts.keep(good.release)
         self.release = await self._with_operations(good.release)
         self._on_change()
-        self.history.take(self.release, self._good_texts, commit=self._ports.texts.commit_id, pins=self.held, says=says)
+        commit = self._ports.texts.commit_id
+        self.history.take(self.release, self._good_texts, commit=commit, pins=self.held, says=says, who=who)
         self._save()
 
     def _save(self) -> None:

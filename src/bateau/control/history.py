@@ -64,8 +64,12 @@ class History:
         commit: str | None,
         pins: Mapping[str, int] | None = None,
         says: str | None = None,
+        who: str | None = None,
     ) -> None:
-        """Record a release, unless it equals the one that was recorded last. `pins` are the services that are held."""
+        """Record a release, unless it equals the one that was recorded last. `pins` are the services that are held.
+
+        Without `who`, it is by the user of this control plane.
+        """
         if self._revisions is None:
             return
         if self._ready_since is not None and not self._restarted:
@@ -75,7 +79,7 @@ class History:
             environment=release.environment or LOCAL,
             content=texts,
             services=self._digests_of(release),
-            who=self._who,
+            who=who or self._who,
             when_s=self._clock.wall(),
             commit=commit,
             outcome="applied",

@@ -95,8 +95,8 @@ class Specs(Protocol):
         """Return the effect of a draft. Raises ControlError."""
         ...
 
-    async def apply(self, draft: Mapping[str, TextChange], *, message: str, author: str | None) -> str:
-        """Write or commit a draft for an author, and return a sentence about that.
+    async def apply(self, draft: Mapping[str, TextChange], *, message: str, author: str | None, who: str | None) -> str:
+        """Write or commit a draft for an author, and return a sentence about that. A revision is by `who`.
 
         Raises BateauError; then nothing was changed.
         """
@@ -268,7 +268,8 @@ class Changes:
         if not planned.can_be_applied:
             raise ControlError("the draft has errors, so nothing was applied", hint="fix them, and apply it again")
         author = session.person.author if session.person else None
-        says = await self._specs.apply(draft.files, message=message.strip() or _message(draft), author=author)
+        message = message.strip() or _message(draft)
+        says = await self._specs.apply(draft.files, message=message, author=author, who=session.who)
         if session.draft is draft:
             session.draft = draft.without(None)
         return says

@@ -121,15 +121,20 @@ class Changing:
         """Return the effect of a draft. Raises ControlError if it cannot be read in time."""
         return await self._control.preview(self._with(draft), self._reader)
 
-    async def apply(self, draft: Mapping[str, TextChange], *, message: str, author: str | None = None) -> str:
+    async def apply(
+        self, draft: Mapping[str, TextChange], *, message: str, author: str | None = None, who: str | None = None
+    ) -> str:
         """Write a draft to the directory, or commit it on a branch of the repository. Return a sentence about that.
 
-        `author` is that of the commit, None: that of git's settings.
+        `author` is that of the commit, None: that of git's settings. `who` is that of the revision, None: the user of
+        this machine.
 
         Raises ChangedMeanwhileError, ControlError and the SourceError family; then nothing was changed.
         """
         async with self._applying:
             if self.follows == "directory":
+                if who:
+                    self._control.desired.expect(self._with(draft), who=who)
                 await asyncio.to_thread(write_specs, self._directory, dict(draft))
                 self._control.look_again()
                 written = [name for name, each in draft.items() if each.after is not None]
