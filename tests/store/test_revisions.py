@@ -79,6 +79,19 @@ def test_history_is_newest_first_and_by_environment_and_service(store: RevisionS
     assert [each.id for each in store.history(limit=1)] == [3]
 
 
+def test_every_service_is_found_with_its_newest_revision_and_by_environment(store: RevisionStore):
+    assert store.newest_of("prod") == {}
+    for environment, services in (
+        ("prod", {"app/a": "1", "app/b": "1"}),
+        ("dev", {"app/a": "1", "app/c": "1"}),
+        ("prod", {"app/a": "2"}),
+        *[("prod", {"app/d": str(each)}) for each in range(60)],
+    ):
+        store.record(draft(environment=environment, services=services))
+    assert store.newest_of("prod") == {"app/a": 3, "app/b": 1, "app/d": 63}
+    assert store.newest_of("dev") == {"app/a": 2, "app/c": 2}
+
+
 def test_the_last_healthy_revision_of_a_service_is_one_in_which_it_differed(store: RevisionStore):
     outcomes = [("good", "healthy"), ("other", "failed"), ("bad", "healthy"), ("bad", "healthy")]
     for digest, outcome in outcomes:

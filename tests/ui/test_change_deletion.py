@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from bateau.ui.drafts import digest
+from bateau.wiring.changing import REVISIONS_MAX
 from control.world import app, model
 from ui.served import Served, served_files
 from ui.test_change import apply, edited_meanwhile, field, on_disk, save, words
@@ -187,3 +188,23 @@ async def test_the_default_is_in_no_file_and_cannot_be_deleted(site: Served) -> 
 async def test_a_deletion_is_shown_as_text(site: Served, path: str) -> None:
     await save(site, "shop.yaml", SHOP.replace("name: cart", "name: <script>alert(1)</script>"))
     assert "<script>alert" not in (await site.get(path)).text
+
+
+async def test_a_service_is_brought_back_however_many_revisions_came_after_it(site: Served) -> None:
+    assert site.directory
+    (site.directory / "shop.yaml").write_text(app("shop"))
+    site.world.control.look_again()
+    await site.world.until(lambda: "app/cart" not in services(site))
+    for number in range(REVISIONS_MAX + 2):
+        (site.directory / "chat.yaml").write_text(CHAT + f"# {number}\n")
+        site.world.control.look_again()
+        await site.world.until(lambda n=number: f"# {n}\n" in site.world.control.desired.texts["chat.yaml"])
+    await site.world.pass_time(60)
+    page = await site.get("/ui/change")
+    assert 'id="revision-1"' not in page.text, "the page shows the newest revisions only"
+    assert "app/cart, as in revision 1" in words(page, "revisions")
+    assert "app/shop, as" not in words(page, "revisions"), "it is in the specs"
+    await site.post("/change/bring-back", service="1 app/cart")
+    await apply(site)
+    assert on_disk(site)["shop.yaml"].startswith(app("shop"))
+    await site.world.until(lambda: "app/cart" in services(site))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.errors import ControlError
-from bateau.sources.git import parse
+from bateau.sources.git import WorkTree, parse
 from bateau.wiring.repository import FollowedRepository
 from git.workshop import SPEC, Workshop
 
@@ -218,3 +218,31 @@ async def test_files_without_their_content_are_laid_out_as_in_a_clone_and_report
     workshop.git("commit", "-q", "-m", "two")
     await anext(repository.changes())
     assert not (laid_out / "vendor").exists()
+
+
+async def test_once_following_has_ended_nothing_of_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workshop = Workshop(tmp_path / "acme")
+    workshop.commit("one", web=SPEC)
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main"),
+        cache=tmp_path / "cache",
+        directory=tmp_path / "source",
+        environ=os.environ,
+        repair_s=0.01,
+    )
+    await repository.open()
+    repairing = asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        repairing.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)  # as git that is killed
+
+    monkeypatch.setattr(WorkTree, "lay_out", slow)
+    following = asyncio.ensure_future(anext(aiter(repository.changes())))
+    await repairing.wait()
+    following.cancel()
+    await asyncio.wait([following])
+    assert asyncio.all_tasks() == {asyncio.current_task()}

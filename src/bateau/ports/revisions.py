@@ -32,6 +32,10 @@ class Revisions(Protocol):
         """Return revisions, newest first, with their events."""
         ...
 
+    def newest_of(self, environment: str) -> Mapping[str, int]:
+        """Return every service that a revision of an environment has ever had, with the newest such revision."""
+        ...
+
     def get(self, revision_id: int) -> Revision | None:
         """Return one revision with its events, or None if it does not exist."""
         ...

@@ -134,6 +134,22 @@ class RevisionStore:
         )
         return self._select(query, {"environment": environment, "service": service, "limit": limit})
 
+    def newest_of(self, environment: str) -> Mapping[str, int]:
+        """Return every service of an environment, with the newest revision that has it. Raises ControlError.
+
+        The query visits each key once, however many revisions there are: it seeks in the index of the keys.
+        """
+        query = (
+            "WITH RECURSIVE keys (key) AS (SELECT min(key) FROM services UNION ALL"
+            " SELECT (SELECT min(key) FROM services s WHERE s.key > keys.key) FROM keys WHERE key IS NOT NULL)"
+            " SELECT key, (SELECT revision FROM services s JOIN revisions r ON r.id = s.revision"
+            " WHERE s.key = keys.key AND r.environment = ? ORDER BY s.revision DESC LIMIT 1)"
+            " FROM keys WHERE key IS NOT NULL"
+        )
+        with self._lock, self._failures("read revisions"):
+            rows = self._connection.execute(query, (environment,)).fetchall()
+        return {key: newest for key, newest in rows if newest is not None}
+
     def get(self, revision_id: int) -> Revision | None:
         """Return one revision with its events, or None if it does not exist. Raises ControlError."""
         found = self._select(f"SELECT {_COLUMNS} FROM revisions WHERE id = :id", {"id": revision_id})  # noqa: S608 - constants

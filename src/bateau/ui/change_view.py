@@ -24,7 +24,8 @@ class ChangeView:
 
     `token` is for forms. `why_read_only` says why the session cannot change the specs, None if it can. `texts` are the
     specs that were read last; those in `default` are in no file. `held` are the services that a rollback holds, each
-    with its revision. `revisions` is None if the history cannot be read. `offered` are the models of the catalogue,
+    with its revision. `revisions` is None if the history cannot be read; `newest_revisions` has each service of the
+    whole history, with the newest revision that has it. `offered` are the models of the catalogue,
     for the page that needs them.
     """
 
@@ -37,6 +38,7 @@ class ChangeView:
     commit: Commit | None = None
     held: Mapping[str, int] = field(default_factory=dict[str, int])
     revisions: tuple[Revision, ...] | None = ()
+    newest_revisions: Mapping[str, int] = field(default_factory=dict[str, int])
     draft: Draft = field(default_factory=Draft)
     planned: Planned | None = None
     notice: Notice | None = None

@@ -83,6 +83,10 @@ class Specs(Protocol):
         """Return the latest revisions, the newest first. None: they cannot be read."""
         ...
 
+    def newest_revisions(self) -> Mapping[str, int]:
+        """Return every service of the history, with the newest revision that has it."""
+        ...
+
     def texts_of(self, revision: int) -> Mapping[str, str]:
         """Return the specs of a revision. Raises ControlError."""
         ...
@@ -135,6 +139,7 @@ class Changes:
             commit=specs.commit,
             held=specs.held,
             revisions=specs.revisions(),
+            newest_revisions=specs.newest_revisions(),
             draft=session.draft,
             planned=await self._planned(session, status, release),
             notice=session.notice,

@@ -66,6 +66,7 @@ class Changing:
         self._default = default
         self._applying = asyncio.Lock()
         self._revisions: tuple[Revision, ...] | None = ()
+        self._newest: Mapping[str, int] = {}
         self._revisions_at = -REVISIONS_S
         self.follows: Follows = follows
         self.close = end
@@ -105,11 +106,17 @@ class Changing:
             environment = self._control.ports.environment
             try:
                 found = tuple(store.history(environment or LOCAL, limit=REVISIONS_MAX)) if store else None
+                if store and found and (not self._revisions or found[0].id != self._revisions[0].id):
+                    self._newest = store.newest_of(environment or LOCAL)
             except ControlError:
                 found = None
             self._revisions_at = now
             self._revisions = self._revisions if found == self._revisions else found
         return self._revisions
+
+    def newest_revisions(self) -> Mapping[str, int]:
+        """Return every service of the history, with the newest revision that has it. Empty if it cannot be read."""
+        return self._newest if self.revisions() else {}
 
     def texts_of(self, revision: int) -> Mapping[str, str]:
         """Return the specs of a revision. Raises ControlError."""

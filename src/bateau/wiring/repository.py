@@ -121,6 +121,7 @@ class FollowedRepository:
                 yield
         finally:
             repairs.cancel()
+            await asyncio.wait({repairs})  # it may be in a run of git
 
     def heed(self, push: Push) -> bool:
         """Poll the repository at once if the push may have moved the followed ref; return whether it may have."""

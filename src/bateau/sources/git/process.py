@@ -5,24 +5,34 @@ Called by sources.git. The only module that starts git.
 Invariant: git runs without a shell and never prompts. Its environment is built here, so a variable of a hook (GIT_DIR)
 has no effect. A secret travels in an environment variable, never in an argument or a message. Held by
 tests/git/test_http.py and tests/git/test_commits.py::test_a_variable_of_a_hook_has_no_effect.
+Invariant: a run that is cancelled or takes too long kills git with its children, and ends when they have ended, at
+whatever moment it is cancelled and however often. Held by
+tests/git/test_process.py::test_a_cancelled_run_leaves_no_process.
 Refused: a Git library. None in Python supports every transport, verifies signatures and reads the user's credential
-helpers.
+helpers. `asyncio.create_subprocess_exec`: cancelled while it starts a process, it may leave pipes open or never return.
 """
 
 import asyncio
 import base64
 import contextlib
+import logging
 import os
 import re
 import signal
+import subprocess
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
 from bateau.domain.errors import DiskFull, SourceDamaged, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 
+logger = logging.getLogger(__name__)
+
 TIMEOUT_S: Final = 60.0
+_END_S: Final = 5.0
 DAMAGED_HINT: Final = "the clone is damaged or incomplete: see `git fsck`, and clone the repository again"
 # Variables that git and ssh need: the locations of programs, keys and credential helpers, and the proxies.
 _KEPT: Final = (
@@ -122,13 +132,27 @@ class Git:
         doing: str,
         into: IO[bytes] | None = None,
     ) -> tuple[int, bytes, str]:
+        process = self._started(arguments, variables, doing, into)
+        ended = _ended(process, stdin)
         try:
-            process = await asyncio.create_subprocess_exec(
-                "git",
-                *arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=into or asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+            await asyncio.wait({ended}, timeout=timeout_s)  # it leaves the future alone if it is cancelled
+        finally:
+            in_time = ended.done()
+            await _end(process, ended)
+        if not in_time:
+            raise SourceUnreachable(f"cannot {doing}: no answer within {timeout_s:.0f} s")
+        out, err = ended.result()
+        return process.returncode or 0, out or b"", err.decode("utf-8", "replace")
+
+    def _started(
+        self, arguments: Sequence[str], variables: Mapping[str, str], doing: str, into: IO[bytes] | None
+    ) -> "subprocess.Popen[bytes]":
+        try:
+            return subprocess.Popen(
+                ["git", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=into or subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env={**self._environment(), **variables},
                 cwd=self.directory,
                 start_new_session=True,  # ssh and remote helpers are ended with it
@@ -141,16 +165,6 @@ class Git:
             ) from error
         except OSError as error:
             raise SourceError(f"cannot {doing}: git did not start: {error.strerror}") from error
-        try:
-            async with asyncio.timeout(timeout_s):
-                out, err = await process.communicate(stdin)
-        except TimeoutError as error:
-            await _end(process)
-            raise SourceUnreachable(f"cannot {doing}: no answer within {timeout_s:.0f} s") from error
-        except BaseException:
-            await _end(process)
-            raise
-        return process.returncode or 0, out or b"", err.decode("utf-8", "replace")
 
     def _environment(self) -> dict[str, str]:
         settings = {**_SETTINGS, **self.settings}
@@ -197,9 +211,37 @@ class Git:
         return re.sub(r"^(fatal|error): ", "", chosen)[:300]
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill git and its children. An interrupted fetch leaves only a lock file, which the next one removes."""
+def _ended(process: "subprocess.Popen[bytes]", stdin: bytes) -> asyncio.Future[tuple[bytes | None, bytes]]:
+    """Return a future of what git writes to both streams, once it has ended. A thread of its own waits for that."""
+    found = Future[tuple[bytes | None, bytes]]()
+
+    def communicate() -> None:
+        try:
+            found.set_result(process.communicate(stdin))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the future is read
+            found.set_exception(error)
+
+    threading.Thread(target=communicate, name=f"git {process.pid}", daemon=True).start()
+    return asyncio.wrap_future(found)
+
+
+async def _end(process: "subprocess.Popen[bytes]", ended: asyncio.Future[tuple[bytes | None, bytes]]) -> None:
+    """Kill git and its children unless it has ended, and wait until they have, even if that is cancelled again.
+
+    An interrupted fetch leaves only a lock file, which the next one removes.
+    """
+    if ended.done():
+        return
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # Children that hold the pipes have ended too, so reading to the end cannot hang.
-    await process.communicate()
+    clock, cancelled = asyncio.get_running_loop().time, None
+    until = clock() + _END_S
+    while not ended.done() and (left := until - clock()) > 0:
+        try:
+            await asyncio.wait({ended}, timeout=left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not ended.done():  # a child with a session of its own holds the pipes, such as a shared connection of ssh
+        logger.warning("git (pid %d) was killed, and a process that it has started still runs", process.pid)
+    if cancelled:
+        raise cancelled

@@ -289,11 +289,7 @@ def _rollback(view: View, change: ChangeView) -> h.Element:
 def _bring_back(view: View, change: ChangeView) -> h.Node:
     """Return the form that adds the document of a deleted service to the draft; None if none was deleted."""
     now = {each.key for each in view.release.services}
-    gone: dict[str, int] = {}
-    for revision in change.revisions or ():  # the newest first
-        for key in revision.services:
-            if key not in now:
-                gone.setdefault(key, revision.id)
+    gone = {key: at for key, at in change.newest_revisions.items() if key not in now}
     if not gone:
         return None
     return h.details(".ask", data_keep="open")[
