@@ -17,6 +17,8 @@ from bateau.sources.git import parse
 from bateau.sources.models import Models
 from bateau.wiring.changing import Changing
 from bateau.wiring.offered_models import OfferedModels
+from bateau.wiring.promotion import promoted
+from bateau.wiring.question import Question
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.repository import FollowedRepository
 from control.world import app, world
@@ -81,6 +83,61 @@ async def test_a_draft_becomes_a_commit_on_a_branch(tmp_path: Path) -> None:
             branch = says.partition("is on branch ")[2].partition(";")[0]
             who = workshop.git("log", "-1", "--format=%an/%ae/%cn", branch)
             assert who == f"Ada Lovelace/{mail}/Grace", "git's own author commits for the person"
+
+
+def environment(name: str, tag: str) -> str:
+    head = f"apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {{name: {name}}}\n"
+    return head + f"spec:\n  values:\n    shop: {{image: 'r.example/shop:{tag}'}}  # seen by customers\n"
+
+
+async def test_versions_are_promoted_in_the_followed_repository_as_in_a_clone(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "acme")
+    (workshop.directory / "deploy").mkdir()
+    shop = (
+        "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: shop}\nspec: {image: '${ values.shop.image }'}\n"
+    )
+    files = {
+        "deploy/shop": shop,
+        "deploy/staging": environment("staging", "2.0"),
+        "deploy/prod": environment("prod", "1.9"),
+    }
+    first = workshop.commit("one", **files)
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main#subdirectory=deploy"),
+        cache=tmp_path / "cache",
+        directory=tmp_path / "source",
+        environ=home(tmp_path),
+    )
+    await repository.open()
+    async with world(shop=ONE) as made:
+        changing = Changing(
+            made.control,
+            directory=tmp_path / "source",
+            follows="repository",
+            reader=InProcess(),
+            offered=nothing,
+            repository=repository,
+        )
+        workshop.commit("two", **{"deploy/prod": environment("prod", "1.9") + "# edited meanwhile\n"})
+        found = await changing.promote("shop", source="staging", target="prod", author="Ada <ada@example.org>")
+        assert found.commit
+        assert found.promotion.changes == ("values.shop.image: r.example/shop:1.9 -> r.example/shop:2.0",)
+        assert workshop.git("rev-parse", f"{found.branch}^") == first, "the commit whose versions were read"
+        who = workshop.git("log", "-1", "--format=%an/%cn: %s", found.branch)
+        assert who == "Ada/Grace: Promote shop from staging to prod"
+        workshop.git("checkout", "--quiet", "-b", "before", first)
+        workshop.git("config", "user.name", "Linus")
+        workshop.git("config", "user.email", "linus@example.org")
+        place = Question(directory=workshop.directory / "deploy", environment=None)
+        here = await asyncio.to_thread(
+            promoted, place, "HEAD", service="shop", source="staging", target="prod", branch="by-hand"
+        )
+        assert here.promotion == found.promotion
+        assert workshop.git("rev-parse", "by-hand^{tree}") == workshop.git("rev-parse", f"{found.branch}^{{tree}}")
+        with pytest.raises(SourceError, match=f"cannot push branch {found.branch}"):
+            await changing.promote("shop", source="staging", target="prod")
+        with pytest.raises(ControlError, match="no valid Environment nowhere"):
+            await changing.promote("shop", source="staging", target="nowhere")
 
 
 async def test_a_repository_that_takes_no_push_is_an_error_with_its_reason(tmp_path: Path) -> None:

@@ -26,9 +26,11 @@ def command(service: str, source: str, target: str, branch: str | None, director
     """
     from bateau.cli.problems import render
     from bateau.wiring.promotion import promoted
+    from bateau.wiring.question import Question
 
     chosen = None if service == "all" else service.rpartition("/")[2]
-    found = promoted(directory, service=chosen, source=source, target=target, branch=branch)
+    where = Question(directory=directory, environment=None)
+    found = promoted(where, "HEAD", service=chosen, source=source, target=target, branch=branch)
     if found.promotion.problems:
         click.echo(render(found.promotion.problems), err=True)
         return 1

@@ -106,7 +106,7 @@ class Specs(Protocol):
         """
         ...
 
-    async def promote(self, service: str | None, *, source: str, target: str) -> Promoted:
+    async def promote(self, service: str | None, *, source: str, target: str, author: str | None) -> Promoted:
         """Copy the pinned versions of an environment to another one, as a commit. Raises BateauError."""
         ...
 
@@ -292,20 +292,25 @@ class Changes:
         if missing or source == target:
             there = ", ".join(self._specs.environments) or "none"
             raise ControlError("a promotion needs two environments", hint=f"choose two of: {there}")
-        found = await self._specs.promote(service.rpartition("/")[2] or None, source=source, target=target)
+        author = session.person.author if session.person else None
+        chosen = service.rpartition("/")[2] or None
+        found = await self._specs.promote(chosen, source=source, target=target, author=author)
         left = [*found.promotion.left, *found.differing, *found.unknown]
         if problems := [f"{each.where}: {each.says}" for each in found.promotion.problems]:
             return Notice("\n".join(["nothing was promoted", *problems]), bad=True)
         if found.commit is None:
             says = "could not be promoted" if left else f"{target} pins the versions that {source} pins"
             return Notice("\n".join([f"nothing was promoted: {says}", *left]), bad=bool(left))
+        is_pushed = self._specs.follows == "repository"
         done = [
-            f"commit {found.commit.short} is on branch {found.branch} of the clone",
+            f"commit {found.commit.short} is on branch {found.branch} of the {'repository' if is_pushed else 'clone'}",
             *found.promotion.changes,
             *left,
         ]
-        backwards = f"{source} comes after {target}: this carries its pins back" if found.backwards else None
-        return Notice("\n".join(done), backwards or f"see `bateau plan --env {target} HEAD..{found.branch}`")
+        backwards = f"{source} comes after {target}: this carries its pins back; " if found.backwards else ""
+        merge = "merge it into the followed branch to apply it; " if is_pushed else ""
+        there = f"origin/{found.branch}" if is_pushed else found.branch
+        return Notice("\n".join(done), f"{backwards}{merge}see `bateau plan --env {target} HEAD..{there}`")
 
     def _put(self, session: Session, name: str, change: TextChange) -> None:
         """Change the draft. Specs that stand in for none become files, so that they continue to run."""

@@ -13,6 +13,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,8 @@ from bateau.domain.text_change import ChangedMeanwhileError, TextChange
 from bateau.sources.spec_writing import why_not_a_name, write_specs
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.offered_models import OfferedModels
-from bateau.wiring.promotion import Promoted, promoted
+from bateau.wiring.promotion import Committing, Promoted, promoted
+from bateau.wiring.question import Question
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.repository import FollowedRepository
 
@@ -159,17 +161,23 @@ class Changing:
         where = self._control.ports.texts.place
         raise ControlError(f"the specs of this instance were applied from {where}", hint=_BY_HAND)
 
-    async def promote(self, service: str | None, *, source: str, target: str) -> Promoted:
-        """Copy the pinned versions of an environment to another one: a commit on a branch of the clone.
+    async def promote(self, service: str | None, *, source: str, target: str, author: str | None = None) -> Promoted:
+        """Copy the pinned versions of an environment to another one: a commit on a new branch.
 
-        Raises ControlError and the SourceError family.
+        The branch is one of the clone, or of the repository that is followed. `author` is that of a commit there, None:
+        that of git's settings. Raises ControlError and the SourceError family.
         """
-        if self.follows == "repository":
-            says = "promotion needs a clone, and this instance follows a repository"
-            raise ControlError(says, hint=f"run `bateau promote {service or 'all'} {source} {target}` in your clone")
+        where, revision, commit = Question(directory=self._directory, environment=None), "HEAD", None
+        if repository := self._repository:
+            followed = repository.commit
+            if followed is None:
+                raise ControlError("no commit is followed yet", hint="try again in a moment")
+            directory, subdirectory = repository.cache
+            where, revision = replace(where, directory=directory, subdirectory=subdirectory), followed.id
+            commit = _pushing(repository, followed.id, author)
         async with self._applying:
             return await asyncio.to_thread(
-                promoted, self._directory, service=service, source=source, target=target, branch=None
+                promoted, where, revision, service=service, source=source, target=target, commit=commit
             )
 
     async def rollback(self, service: str, *, to: int | None, who: str | None = None) -> RolledBack:
@@ -192,6 +200,19 @@ class Changing:
         changed = {name: texts.get(name) for name, each in draft.items() if texts.get(name) != each.before}
         if changed:
             raise ChangedMeanwhileError(changed)
+
+
+def _pushing(repository: FollowedRepository, base: str, author: str | None) -> Committing:
+    """Return what pushes a commit on `base` to a new branch. It is for a thread: the repository is the event loop's."""
+    loop = asyncio.get_running_loop()
+
+    def commit(branch: str, texts: Mapping[str, str], message: str) -> Commit:
+        made = repository.commit_on_branch(
+            branch, texts, message=message, when_s=int(time.time()), author=author, base=base
+        )
+        return asyncio.run_coroutine_threadsafe(made, loop).result()
+
+    return commit
 
 
 def changing_of(platform: LocalPlatform) -> Changing:

@@ -43,6 +43,16 @@ class _Side:
     foreign: Foreign | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A commit: its specs by name, and all of its files below the directory of the specs."""
+
+    objects: GitObjects
+    commit_id: str
+    texts: Mapping[str, str]
+    listing: Listing
+
+
 def rendered(question: Question) -> Rendered:
     """Render the specs of the directory."""
     return _delivered(question, _now(question))
@@ -159,22 +169,28 @@ def _now(question: Question) -> _Side:
 
 
 def _at(question: Question, revision: str) -> _Side:
-    objects, commit, texts, listing = asyncio.run(_commit(question, revision))
-    reading = read(texts)
+    base = asyncio.run(base_at(question, revision))
+    commit, reading = base.commit_id, read(base.texts)
     foreign = None
     if any(spec.brings_documents for spec in reading.specs):
-        foreign = foreign_documents_at(objects, listing, commit, question.kubernetes)
+        foreign = foreign_documents_at(base.objects, base.listing, commit, question.kubernetes)
     called = "" if commit.startswith(revision) else f" ({revision})"
-    return _Side(name=f"commit {commit[:12]}{called}", texts=texts, reading=reading, foreign=foreign)
+    return _Side(name=f"commit {commit[:12]}{called}", texts=base.texts, reading=reading, foreign=foreign)
 
 
-async def _commit(question: Question, revision: str) -> tuple[GitObjects, str, Mapping[str, str], Listing]:
+async def base_at(question: Question, revision: str) -> Base:
+    """Return a commit of the repository that a question is about. Raises the SourceError family."""
     if question.subdirectory is None:
         objects = await GitObjects.of_clone(question.directory, environ=os.environ)
     else:
         objects = GitObjects.of_bare(question.directory, question.subdirectory, environ=os.environ)
     commit = await objects.id_of(revision)
-    return objects, commit, await objects.texts_at(commit), await objects.listing(commit)
+    return Base(
+        objects=objects,
+        commit_id=commit,
+        texts=await objects.texts_at(commit),
+        listing=await objects.listing(commit),
+    )
 
 
 def rules_of(question: Question) -> Rules:

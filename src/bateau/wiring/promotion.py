@@ -9,11 +9,9 @@ reported, wherever it is pinned. Held by tests/wiring/test_promotion.py.
 """
 
 import asyncio
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from posixpath import dirname, join, normpath
 from typing import Final
 
@@ -27,12 +25,16 @@ from bateau.domain.workload import Documents, Workload
 from bateau.kit.json_value import array_at
 from bateau.plan import image_differences
 from bateau.ports.repository import Change
-from bateau.sources.git import FilePromotion, Files, GitObjects, Listing, Promotion, Written, promote
+from bateau.sources.git import FilePromotion, Files, Promotion, Written, promote
 from bateau.specs import read
-from bateau.wiring.delivery import rendered_at
+from bateau.wiring.delivery import Base, base_at, rendered_at
 from bateau.wiring.question import Question
 
 _FILE_BYTES_MAX: Final = 8 << 20
+
+# Makes a commit on a new branch: the name of the branch, the texts by file, and the message. Raises the SourceError
+# family.
+Committing = Callable[[str, Mapping[str, str], str], Commit]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,66 +54,69 @@ class Promoted:
 
 
 @dataclass(slots=True)
-class _Base:
-    """The commit that is promoted in: its specs, and the texts of its other files, read once each."""
+class _Files:
+    """The texts of the files of a commit, which are read once each."""
 
-    objects: GitObjects
-    commit_id: str
-    texts: Mapping[str, str]
-    listing: Listing
+    base: Base
     others: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
 
     def text(self, file: str) -> str | None:
         """Return the text of a file; None if there is no such file. Raises the SourceError family."""
-        if file in self.texts:
-            return self.texts[file]
+        base = self.base
+        if file in base.texts:
+            return base.texts[file]
         if file not in self.others:
-            found = self.listing.find(file).entry
+            found = base.listing.find(file).entry
             self.others[file] = None
             if found is not None and found.is_file:
-                heads = self.objects.blobs.heads([found], self.commit_id, bytes_max=_FILE_BYTES_MAX)
+                heads = base.objects.blobs.heads([found], base.commit_id, bytes_max=_FILE_BYTES_MAX)
                 self.others[file] = asyncio.run(heads)[0].decode("utf-8", "surrogateescape")
         return self.others[file]
 
 
-def promoted(directory: Path, *, service: str | None, source: str, target: str, branch: str | None) -> Promoted:
-    """Make the commit. Raises ControlError and the SourceError family."""
-    base = asyncio.run(_base(directory))
+def promoted(
+    where: Question,
+    revision: str,
+    *,
+    service: str | None,
+    source: str,
+    target: str,
+    branch: str | None = None,
+    commit: Committing | None = None,
+) -> Promoted:
+    """Copy the pinned versions at a commit of the repository `where`. Raises ControlError and the SourceError family.
+
+    The environment of `where` does not matter. `commit` makes the commit on a new branch; None: in this repository, by
+    git's own author.
+    """
+    base = asyncio.run(base_at(where, revision))
     environments = {spec.name: spec for spec in read(base.texts).specs if spec.kind == "Environment"}
     missing = [name for name in (source, target) if name not in environments]
     if missing:
         there = ", ".join(sorted(environments)) or "none"
         raise ControlError(f"the last commit has no valid Environment {missing[0]}", hint=f"available: {there}")
-    ours, theirs = (
-        rendered_at(Question(directory=directory, environment=name), base.commit_id) for name in (source, target)
-    )
+    ours, theirs = (rendered_at(replace(where, environment=name), base.commit_id) for name in (source, target))
     promotion, files = _promotion(base, (environments[source], environments[target]), (ours, theirs), service)
     name = branch or f"promote-{service or 'all'}-{target}-{base.commit_id[:7]}"
-    commit = None
+    made = None
     if promotion.changes and not promotion.problems:
         message = f"Promote {service or 'everything'} from {source} to {target}\n\n" + "\n".join(promotion.changes)
-        commit = asyncio.run(_commit(base, name, files, message))
-        theirs = rendered_at(Question(directory=directory, environment=target), commit.id)
+        made = commit(name, files, message) if commit else asyncio.run(_commit(base, name, files, message))
+        theirs = rendered_at(replace(where, environment=target), made.id)
     differing, unknown = _left_over((source, ours), (target, theirs), service)
     if promotion.unpinned and not (promotion.changes or differing or unknown):
         promotion = replace(promotion, problems=(*promotion.problems, promotion.unpinned))
     return Promoted(
         promotion=promotion,
         branch=name,
-        commit=commit,
-        backwards=commit is not None and target in array_at(environments[source].fields, "after"),
+        commit=made,
+        backwards=made is not None and target in array_at(environments[source].fields, "after"),
         differing=differing,
         unknown=unknown,
     )
 
 
-async def _base(directory: Path) -> _Base:
-    objects = await GitObjects.of_clone(directory, environ=os.environ)
-    commit_id = await objects.id_of("HEAD")
-    return _Base(objects, commit_id, await objects.texts_at(commit_id), await objects.listing(commit_id))
-
-
-async def _commit(base: _Base, branch: str, files: Mapping[str, str], message: str) -> Commit:
+async def _commit(base: Base, branch: str, files: Mapping[str, str], message: str) -> Commit:
     texts = {base.objects.path_of(file): text for file, text in files.items()}
     change = Change(
         branch=branch, texts=texts, message=message, author=await base.objects.author(), when_s=int(time.time())
@@ -120,7 +125,7 @@ async def _commit(base: _Base, branch: str, files: Mapping[str, str], message: s
 
 
 def _promotion(
-    base: _Base, environments: tuple[Spec, Spec], sides: tuple[Rendered, Rendered], service: str | None
+    base: Base, environments: tuple[Spec, Spec], sides: tuple[Rendered, Rendered], service: str | None
 ) -> tuple[Promotion, Mapping[str, str]]:
     """Return the changes to the environment and to the files of its apps, and the new texts of all of them."""
     source, target = (
@@ -130,8 +135,9 @@ def _promotion(
     found = promote(source, target, service=service)
     files = FilePromotion()
     ours, theirs = ({each.key: each for each in _of(side, service)} for side in sides)
+    texts_of = _Files(base)
     for key in ours.keys() & theirs.keys():
-        files.promote(_files(ours[key]), _files(theirs[key]), base.text)
+        files.promote(_files(ours[key]), _files(theirs[key]), texts_of.text)
     texts = {**files.texts, target.file: found.text} if found.changes else files.texts
     problems: tuple[Problem, ...] = (*found.problems, *files.problems)
     changes, left = (*found.changes, *files.changes), (*found.left, *files.left)

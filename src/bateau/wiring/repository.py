@@ -86,10 +86,22 @@ class FollowedRepository:
         await self._texts.fetch_older(commit_id)
 
     async def commit_on_branch(
-        self, branch: str, texts: Mapping[str, str | None], *, message: str, when_s: int, author: str | None = None
+        self,
+        branch: str,
+        texts: Mapping[str, str | None],
+        *,
+        message: str,
+        when_s: int,
+        author: str | None = None,
+        base: str | None = None,
     ) -> Commit:
-        """Push a commit on the followed one to a new branch; None deletes a file. Raises the SourceError family."""
-        return await self._texts.commit_on_branch(branch, texts, message=message, when_s=when_s, author=author)
+        """Push a commit on the commit `base` to a new branch; None deletes a file. Raises the SourceError family.
+
+        Without `base`, it follows on the newest commit.
+        """
+        return await self._texts.commit_on_branch(
+            branch, texts, message=message, when_s=when_s, author=author, base=base
+        )
 
     @property
     def commit(self) -> Commit | None:

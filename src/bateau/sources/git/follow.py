@@ -164,11 +164,19 @@ class GitTexts:
                     await self._fetched(self._reference.ref or "HEAD", deepen=True)
 
     async def commit_on_branch(
-        self, branch: str, texts: Mapping[str, str | None], *, message: str, when_s: int, author: str | None = None
+        self,
+        branch: str,
+        texts: Mapping[str, str | None],
+        *,
+        message: str,
+        when_s: int,
+        author: str | None = None,
+        base: str | None = None,
     ) -> Commit:
-        """Push a commit on the followed one to a new branch; None deletes a file. Raises the SourceError family.
+        """Push a commit to a new branch; None deletes a file. Raises the SourceError family.
 
-        `author` is "Name <mail>", None: that of git's settings, which is the committer in any case.
+        It follows on the commit `base`, None: on the newest one. `author` is "Name <mail>", None: that of git's
+        settings, which is the committer in any case.
         """
         async with self._turn, self._repository():
             if self.commit is None:
@@ -178,7 +186,7 @@ class GitTexts:
             change = Change(
                 branch=branch, texts=named, message=message, author=author or own, committer=own, when_s=when_s
             )
-            made = await self._objects.commit_on_branch(self.commit.id, change)
+            made = await self._objects.commit_on_branch(base or self.commit.id, change)
             there, doing = f"refs/heads/{branch}", f"push branch {branch} to {self.place}"
             try:
                 # The lease demands that the branch does not exist there yet.

@@ -189,7 +189,8 @@ def _revisions(view: View, change: ChangeView) -> h.Element:
 def _promotion(view: View, change: ChangeView) -> h.Element:
     """Return the form that carries the versions of one environment to another."""
     names = change.environments
-    may = len(names) > 1 and change.why_read_only is None and change.follows == "directory"
+    may = len(names) > 1 and change.why_read_only is None and change.follows != "applied"
+    where = "the repository" if change.follows == "repository" else "the clone"
     services = [each.key for each in view.release.services]
     return h.section("#promotion.panel", aria_labelledby="promotion-title", hidden=not may)[
         h.div(".bar")[
@@ -206,9 +207,7 @@ def _promotion(view: View, change: ChangeView) -> h.Element:
                 h.label["from ", _choose("source", "Environment to promote from", names)],
                 h.label["to ", _choose("target", "Environment to promote to", names[::-1])],
                 h.button(type="submit")["Promote"],
-                h.p(".note")[
-                    "A commit on a new branch of the clone, as `bateau promote` makes it. Nothing is applied."
-                ],
+                h.p(".note")[f"A commit on a new branch of {where}, as `bateau promote` makes it. Nothing is applied."],
             ],
         ],
     ]
