@@ -137,7 +137,7 @@ class RevisionStore:
     def newest_of(self, environment: str) -> Mapping[str, int]:
         """Return every service of an environment, with the newest revision that has it. Raises ControlError.
 
-        The query visits each key once, however many revisions there are: it seeks in the index of the keys.
+        The query visits each key once, whatever the number of revisions: it seeks in the index of the keys.
         """
         query = (
             "WITH RECURSIVE keys (key) AS (SELECT min(key) FROM services UNION ALL"
