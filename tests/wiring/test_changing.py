@@ -134,8 +134,9 @@ async def test_versions_are_promoted_in_the_followed_repository_as_in_a_clone(tm
         )
         assert here.promotion == found.promotion
         assert workshop.git("rev-parse", "by-hand^{tree}") == workshop.git("rev-parse", f"{found.branch}^{{tree}}")
-        with pytest.raises(SourceError, match=f"cannot push branch {found.branch}"):
+        with pytest.raises(SourceError, match=f"cannot push branch {found.branch}") as refused:
             await changing.promote("shop", source="staging", target="prod")
+        assert refused.value.hint == "a branch with this name exists there: merge it, or delete it"
         with pytest.raises(ControlError, match="no valid Environment nowhere"):
             await changing.promote("shop", source="staging", target="nowhere")
 

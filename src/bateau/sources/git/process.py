@@ -61,6 +61,7 @@ _MEANINGS: Final[Sequence[tuple[re.Pattern[str], type[SourceError], str | None]]
         "set up credentials: a credential helper for https, a key and a known host for ssh",
     ),
     (re.compile(r"No space left|Disk quota"), DiskFull, "free some space"),
+    (re.compile(r"\(stale info\)"), SourceError, "a branch with this name exists there: merge it, or delete it"),
     (
         re.compile(r"dubious ownership"),
         SourceDenied,
