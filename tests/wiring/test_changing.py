@@ -21,7 +21,7 @@ from bateau.wiring.promotion import promoted
 from bateau.wiring.question import Question
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.repository import FollowedRepository
-from control.world import app, world
+from control.world import World, app, world
 from git.workshop import SPEC, Workshop
 
 TODAY = date(2026, 11, 28)
@@ -38,27 +38,37 @@ def home(folder: Path) -> dict[str, str]:
     return {"HOME": str(folder), "PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
+async def followed(workshop: Workshop, folder: Path) -> FollowedRepository:
+    """Follow the folder `deploy` of a repository."""
+    found = FollowedRepository(
+        parse(f"{workshop.url}@main#subdirectory=deploy"),
+        cache=folder / "cache",
+        directory=folder / "source",
+        environ=home(folder),
+    )
+    await found.open()
+    return found
+
+
+def changing_of(made: World, repository: FollowedRepository, folder: Path) -> Changing:
+    return Changing(
+        made.control,
+        directory=folder / "source",
+        follows="repository",
+        reader=InProcess(),
+        offered=nothing,
+        repository=repository,
+    )
+
+
 async def test_a_draft_becomes_a_commit_on_a_branch(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "acme")
     (workshop.directory / "deploy").mkdir()
     first = workshop.commit("one", **{"deploy/shop": ONE})
-    repository = FollowedRepository(
-        parse(f"{workshop.url}@main#subdirectory=deploy"),
-        cache=tmp_path / "cache",
-        directory=tmp_path / "source",
-        environ=home(tmp_path),
-    )
-    await repository.open()
+    repository = await followed(workshop, tmp_path)
     async with world(shop=ONE) as made:
         await made.until(lambda: made.status.rolled_out)
-        changing = Changing(
-            made.control,
-            directory=tmp_path / "source",
-            follows="repository",
-            reader=InProcess(),
-            offered=nothing,
-            repository=repository,
-        )
+        changing = changing_of(made, repository, tmp_path)
         says = await changing.apply({"shop.yaml": TextChange(before=ONE, after=TWO)}, message="Two shops")
         branch = says.partition("is on branch ")[2].partition(";")[0]
         assert workshop.git("show", f"{branch}:deploy/shop.yaml") + "\n" == TWO
@@ -102,22 +112,9 @@ async def test_versions_are_promoted_in_the_followed_repository_as_in_a_clone(tm
         "deploy/prod": environment("prod", "1.9"),
     }
     first = workshop.commit("one", **files)
-    repository = FollowedRepository(
-        parse(f"{workshop.url}@main#subdirectory=deploy"),
-        cache=tmp_path / "cache",
-        directory=tmp_path / "source",
-        environ=home(tmp_path),
-    )
-    await repository.open()
+    repository = await followed(workshop, tmp_path)
     async with world(shop=ONE) as made:
-        changing = Changing(
-            made.control,
-            directory=tmp_path / "source",
-            follows="repository",
-            reader=InProcess(),
-            offered=nothing,
-            repository=repository,
-        )
+        changing = changing_of(made, repository, tmp_path)
         workshop.commit("two", **{"deploy/prod": environment("prod", "1.9") + "# edited meanwhile\n"})
         found = await changing.promote("shop", source="staging", target="prod", author="Ada <ada@example.org>")
         assert found.commit

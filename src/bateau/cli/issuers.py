@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bateau.cli.options import Number, json_option, name_option
+from bateau.cli.options import Number, issuer_ca_option, issuer_name_option, json_option, name_option
 from bateau.domain.issuer import MODELS_CLAIM, OWNER_CLAIM
 
 
@@ -25,7 +25,7 @@ def command() -> None:
     "--audience", "audiences", multiple=True, required=True, metavar="AUDIENCE",
     help="Whom its tokens must be for (`aud`). May be repeated.",
 )  # fmt: skip
-@click.option("--as", "called", default="", metavar="NAME", help="The issuer's name here. [default: its host]")
+@issuer_name_option
 @click.option(
     "--owner-claim", default=OWNER_CLAIM, show_default=True, metavar="CLAIM",
     help="The claim that says who answers for a token.",
@@ -39,10 +39,7 @@ def command() -> None:
     help="Models for tokens without that claim. May be repeated. [default: none]",
 )  # fmt: skip
 @click.option("--requests-per-minute", type=Number(1), help="How many requests each subject may send in a minute.")
-@click.option(
-    "--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Trust the issuer's server by these certificates (PEM) instead of those of the platform.",
-)  # fmt: skip
+@issuer_ca_option
 @name_option
 def add(  # noqa: PLR0917 - click passes them by name
     url: str, audiences: tuple[str, ...], called: str, owner_claim: str, models_claim: str, models: tuple[str, ...],

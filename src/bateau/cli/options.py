@@ -139,3 +139,12 @@ def _checked_name(_context: click.Context, _parameter: click.Parameter, value: s
 def is_terminal() -> bool:
     """Whether a person is watching, so that colours, progress bars and repainting are useful."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+issuer_name_option = click.option(
+    "--as", "called", default="", metavar="NAME", help="The issuer's name here. [default: its host]"
+)
+issuer_ca_option = click.option(
+    "--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Trust the issuer's server by these certificates (PEM) instead of those of the platform.",
+)  # fmt: skip

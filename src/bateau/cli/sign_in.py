@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bateau.cli.options import json_option, name_option
+from bateau.cli.options import issuer_ca_option, issuer_name_option, json_option, name_option
 from bateau.domain.sign_in import NAME_CLAIM, ROLES, ROLES_CLAIM
 
 if TYPE_CHECKING:
@@ -63,11 +63,8 @@ def command() -> None:
     "--scope", "scopes", multiple=True, metavar="SCOPE",
     help="A scope to request besides openid, profile and email. May be repeated.",
 )  # fmt: skip
-@click.option("--as", "called", default="", metavar="NAME", help="The issuer's name here. [default: its host]")
-@click.option(
-    "--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Trust the issuer's server by these certificates (PEM) instead of those of the platform.",
-)  # fmt: skip
+@issuer_name_option
+@issuer_ca_option
 @name_option
 def add(  # noqa: PLR0917 - click passes them by name
     url: str, client_id: str, secret_file: Path | None, roles: "tuple[tuple[Role, str], ...]", roles_claim: str,
