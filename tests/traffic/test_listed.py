@@ -55,12 +55,13 @@ async def served(gateway: Gateway, first: Upstream, translator: Backend) -> Gate
 
 
 async def key(gateway: Gateway, name: str, *models: str) -> dict[str, str]:
-    """Create a key, and return the header with its secret when it is known."""
+    """Create a key, and return the header with its secret when every worker of Envoy knows it."""
     _, secret = gateway.keys.create(ApiKey(name=name, owner="me", created_at=time.time(), models=models))
     headers = {"authorization": f"Bearer {secret}"}
 
     async def is_known() -> bool:
-        return (await gateway.ask("GET", "/v1/models", headers=headers)).status == 200
+        answers = [await gateway.ask("GET", "/v1/models", headers=headers) for _ in range(8)]
+        return all(each.status == 200 for each in answers)
 
     await eventually(is_known)
     return headers
