@@ -86,15 +86,8 @@ class KeyFile:
 
     @property
     def stamp(self) -> tuple[int, int] | None:
-        """Something that differs after each change; None if there is no file.
-
-        The time alone would not do: the kernel's clock of files moves every few milliseconds.
-        """
-        try:
-            about = self._path.stat()
-        except OSError:
-            return None
-        return about.st_mtime_ns, about.st_ino
+        """Something that differs after each change of the file; None without one."""
+        return self._file.stamp
 
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged or of a newer version."""

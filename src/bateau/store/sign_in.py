@@ -32,11 +32,7 @@ class SignInFile:
     @property
     def stamp(self) -> tuple[int, int] | None:
         """Something that differs after each change of the file; None without one."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
+        return self._file.stamp
 
     def load(self) -> tuple[SignInIssuer, ...]:
         """Return the issuers, by name. Raises ControlError if the file is damaged or of a newer version."""

@@ -37,6 +37,18 @@ class StateFile:
         self._path = path
         self._ours = False  # whether this instance has written the file, so that `save` may replace it
 
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """Something that differs after each change; None if there is no file.
+
+        The time alone would not do: the kernel's clock of files moves every few milliseconds.
+        """
+        try:
+            about = self._path.stat()
+        except OSError:
+            return None
+        return about.st_mtime_ns, about.st_ino
+
     def read(self) -> JsonObject:
         """Return the tree, or an empty one if the file does not exist. Raises ControlError if it cannot be read."""
         try:

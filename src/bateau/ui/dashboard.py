@@ -16,7 +16,7 @@ from typing import Final
 import htpy as h
 from aiohttp import web
 
-from bateau.domain.sign_in import Role
+from bateau.domain.sign_in import Person, Role
 from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
@@ -37,7 +37,7 @@ from bateau.wiring.changing import changing_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
 from bateau.wiring.recent_events import RecentEvents
-from bateau.wiring.sign_in import SignedIn, SignIn
+from bateau.wiring.sign_in import SignIn
 from bateau.wiring.sign_in_issuers import SignInIssuers
 
 logger = logging.getLogger(__name__)
@@ -207,10 +207,9 @@ class Dashboard:
             raise RefusedError(HTTPStatus.FORBIDDEN, "This link cannot be used", says)
         return self._opened(request, secret, request.query.get("to", "/"))
 
-    def _admit(self, request: web.Request, found: SignedIn, to: str) -> web.Response:
-        role = found.role or "view"
-        logger.info("%s has signed in to the dashboard with the role %s", found.person.actor, role)
-        return self._opened(request, self._sessions.begin(role, found.person), to)
+    def _admit(self, request: web.Request, person: Person, role: Role, to: str) -> web.Response:
+        logger.info("%s has signed in to the dashboard with the role %s", person.actor, role)
+        return self._opened(request, self._sessions.begin(role, person), to)
 
     def _opened(self, request: web.Request, secret: str, to: str) -> web.Response:
         """Return the page that gives the browser its session, and leads to the page at `to`."""

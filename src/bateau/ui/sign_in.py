@@ -25,7 +25,7 @@ import htpy as h
 from aiohttp import web
 
 from bateau.domain.errors import BateauError, ControlError, SourceDenied, SourceUnreachable
-from bateau.domain.sign_in import Person, SignInIssuer
+from bateau.domain.sign_in import Person, Role, SignInIssuer
 from bateau.kit.suggest import listed
 from bateau.kit.visible import visible, visible_line
 from bateau.ui.attempts import ATTEMPT_S, Attempts
@@ -104,7 +104,7 @@ class SignInPages:
         cookie: str,
         *,
         leads: Callable[[str], bool],
-        admit: Callable[[web.Request, SignedIn, str], web.Response],
+        admit: Callable[[web.Request, Person, Role, str], web.Response],
     ) -> None:
         self._desk = desk
         self._attempts = attempts
@@ -200,7 +200,7 @@ class SignInPages:
         if found.role is None:
             logger.warning("%s has no role for the dashboard", visible_line(found.person.actor))
             return self._without_role(found)
-        return self._admit(request, found, to)
+        return self._admit(request, found.person, found.role, to)
 
     def _issuers(self) -> Sequence[SignInIssuer] | None:
         """Return the issuers, None if they cannot be read."""

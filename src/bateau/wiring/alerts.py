@@ -38,7 +38,7 @@ from bateau.wiring.budgets import Budgets
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import Paths
 from bateau.wiring.remote import EndpointCertificate
-from bateau.wiring.reported import Reported
+from bateau.wiring.reported import ReportedEach
 from bateau.wiring.timeline import timeline_reader
 
 EVENTS_MAX: Final = 1000
@@ -109,7 +109,7 @@ class Alerts:
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
         self._wake = asyncio.Event()
         self._took_s = 0.0
-        self._bugs: dict[str, Reported] = {}
+        self._bugs = ReportedEach("cannot be evaluated")
         self._board = AlertBoard()
         self.history: MeasureHistory = NoHistory()
         self.sources: Watching | None = None
@@ -181,7 +181,7 @@ class Alerts:
             self._book.leave_others(own)
         found: list[Verdict] = []
         history = LiveHistory(self.history, status, events)
-        for verdict in verdicts(rules, services, history, known, now, failed=self._cannot_evaluate):
+        for verdict in verdicts(rules, services, history, known, now, failed=self._bugs.failed):
             found.append(verdict)
             if len(found) % _AT_ONCE == 0:
                 await asyncio.sleep(0)  # probes and the API need the event loop, too
@@ -197,9 +197,6 @@ class Alerts:
             self._save()
         finally:
             self.tell([alert_event(alert, now) for alert in (*result.fired, *result.ended)])
-
-    def _cannot_evaluate(self, what: str, error: Exception) -> None:
-        self._bugs.setdefault(what, Reported(f"{what} cannot be evaluated")).failed(error)
 
     def silence(self, *, service: str | None, name: str | None, for_s: float, why: str, by: str) -> Silence:
         """Keep the alerts of a service, of a rule, or of both back for a while. Raises ControlError."""

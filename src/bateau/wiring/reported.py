@@ -32,3 +32,19 @@ class Reported:
     def is_over(self) -> None:
         """Have the same error reported again the next time."""
         self._said = ""
+
+
+class ReportedEach:
+    """The last failure of each of many things. A report begins with the name of the thing, and then `wrong`."""
+
+    def __init__(self, wrong: str) -> None:
+        self._wrong = wrong
+        self._known: dict[str, Reported] = {}
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Log an error of the thing, unless it is the last one of it."""
+        self._known.setdefault(name, Reported(f"{name} {self._wrong}")).failed(error)
+
+    def is_over(self, name: str) -> None:
+        """Have the same error of the thing reported again the next time."""
+        self._known.pop(name, None)

@@ -34,7 +34,7 @@ from bateau.wiring.figures import (
     percentile,
     routes_of,
 )
-from bateau.wiring.reported import Reported
+from bateau.wiring.reported import ReportedEach
 
 _LATE_S: Final = 4 * m.INTERVAL_S  # an increase over more than that is in no interval
 _AFTER_S: Final = 0.05  # a timer that is early must not measure the interval before again
@@ -110,10 +110,7 @@ class Sampler:
         self._sources = sources
         self._target = target
         self._before: _Look | None = None
-        self._reports = {
-            name: Reported(f"{name} cannot be measured at the moment")
-            for name in ("requests", "waiting requests", "tokens", "memory and CPU time")
-        }
+        self._reports = ReportedEach("cannot be measured at the moment")
         self.processes = Processes()
 
     async def sample_on_time(self) -> None:
@@ -137,12 +134,11 @@ class Sampler:
             try:
                 rows[each.service] = self._row(each, workloads.get(each.service), before, look)
             except Exception as error:  # noqa: BLE001 - it is reported, and the other services are measured
-                self._of_service(each.service).failed(error)
+                self._reports.failed(each.service, error)
+            else:
+                self._reports.is_over(each.service)
         self._keep(rows)
         self._target.add(when_s, rows)
-
-    def _of_service(self, service: str) -> Reported:
-        return self._reports.setdefault(service, Reported(f"{service} cannot be measured at the moment"))
 
     async def _look(self, when_s: float) -> _Look:
         replicas = tuple(self._sources.replicas())
@@ -177,9 +173,9 @@ class Sampler:
         try:
             found = await work
         except Exception as error:  # noqa: BLE001 - it is reported, and the other sources are measured
-            self._reports[name].failed(error)
+            self._reports.failed(name, error)
             return None
-        self._reports[name].is_over()
+        self._reports.is_over(name)
         return found
 
     def _row(self, status: ServiceStatus, workload: Workload | None, before: _Look | None, look: _Look) -> Row:
